@@ -1,0 +1,1 @@
+"""Video architectures, one family a file: configuration, blocks, model, presets as values, builders by name."""

@@ -1,0 +1,79 @@
+"""From a name to a builder.
+
+Four forms of a name:
+
+- `timesformer_b`, an architecture: its builder takes a `Clip` and returns a network on `b c t h w`;
+- `divided`, an attention pattern: its builder takes `(grid, dim, num_heads)` and returns a module on `b t h w c`;
+- `core:divided`, the pattern's bare attention on given q, k, v, without any projection;
+- `backbone:divided`, the neutral ViT with the pattern in every block: its builder takes a `Clip`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from vbench_models.card import Card
+from vbench_models.catalog import ARCHITECTURES, BACKBONE, MODULES, PATTERNS
+from vbench_models.video import UnknownModelError, unknown
+
+CORE = "core:"
+IN_BACKBONE = "backbone:"
+
+
+def card_of(name: str) -> Card:
+    """The catalog's card for `name`, in any of the four forms.
+
+    Raises:
+        UnknownModelError: no such name; the message offers the nearest one.
+    """
+    if name.startswith(IN_BACKBONE):
+        pattern = _pattern(name.removeprefix(IN_BACKBONE))
+        return replace(
+            BACKBONE,
+            title=f"{BACKBONE.title}, {pattern.title.lower()}",
+            reference=f"{BACKBONE.reference}; pattern: {pattern.reference}",
+            claimed=pattern.claimed,
+        )
+    if name.startswith(CORE):
+        pattern = _pattern(name.removeprefix(CORE))
+        return replace(pattern, title=f"{pattern.title}: attention on given q, k, v")
+    for shelf in (ARCHITECTURES, PATTERNS, MODULES):
+        if name in shelf:
+            return shelf[name]
+    raise UnknownModelError(unknown("model", name, names()))
+
+
+def names() -> list[str]:
+    """Every name that `card_of` knows."""
+    forms = [prefix + pattern for prefix in (CORE, IN_BACKBONE) for pattern in PATTERNS]
+    return [*ARCHITECTURES, *PATTERNS, *MODULES, *forms]
+
+
+def load(name: str) -> Callable[..., Any]:
+    """The builder of `name`; imports torch and the one file that the card names.
+
+    Raises:
+        UnknownModelError: no such name.
+    """
+    card = card_of(name)
+    if name.startswith(IN_BACKBONE):
+        return partial(_resolve(BACKBONE.builder), load(name.removeprefix(IN_BACKBONE)))
+    if name.startswith(CORE):
+        return partial(_resolve("vbench_models.attention.core:build"), load(name.removeprefix(CORE)))
+    return _resolve(card.builder)
+
+
+def _pattern(name: str) -> Card:
+    if name not in PATTERNS:
+        raise UnknownModelError(unknown("pattern", name, PATTERNS))
+    return PATTERNS[name]
+
+
+def _resolve(builder: str) -> Callable[..., Any]:
+    module, function = builder.split(":")
+    resolved: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return resolved

@@ -1,0 +1,1 @@
+"""Modules that decide which frames and tokens matter."""
