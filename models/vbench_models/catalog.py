@@ -121,7 +121,7 @@ ARCHITECTURES: dict[str, Card] = {
         stride=2,
         classes=400,
         tubelet_size=(2, 4, 4),
-        supports="any clip of 2 frames and 4x4 pixels or more; what does not divide is padded, as in the official code",
+        supports="any clip; what the tubelet or the window does not divide is padded, as in the official code",
         claimed="T*H*W",
         verified_against=("torchvision swin3d_t: outputs, parameters, MACs",),
     ),
@@ -144,7 +144,7 @@ ARCHITECTURES: dict[str, Card] = {
         default_clip=Clip(frames=8, height=256, width=256),
         stride=8,
         classes=400,
-        supports="any clip; pooling is global",
+        supports="2 frames or more of any size; pooling is global",
         verified_against=("pytorchvideo i3d_r50: outputs, parameters, MACs",),
     ),
 }

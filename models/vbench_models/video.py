@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Iterable
 
 
 class ModelError(ValueError):
@@ -52,7 +52,7 @@ class TokenGrid:
 
     @property
     def tokens(self) -> int:
-        """n = t * h * w."""
+        """N = t * h * w."""
         return self.t * self.h * self.w
 
     def __str__(self) -> str:

@@ -1,0 +1,22 @@
+"""From pixels to tokens: a video cut into tubelets, each projected to one token.
+
+Arnab et al., "ViViT: A Video Vision Transformer", ICCV 2021, sec. 3.2, https://arxiv.org/abs/2103.15691.
+A tubelet of 1 x 16 x 16 is the patch embedding of ViT, frame by frame.
+"""
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class TubeletEmbedding(nn.Module):
+    """One 3D convolution whose kernel and stride are the tubelet (t, h, w)."""
+
+    def __init__(self, tubelet_size: tuple[int, int, int], embed_dim: int, in_channels: int = 3) -> None:
+        super().__init__()
+        self.proj = nn.Conv3d(in_channels, embed_dim, kernel_size=tubelet_size, stride=tubelet_size)
+
+    def forward(self, video: Float[Tensor, "b channels frames height width"]) -> Float[Tensor, "b t h w c"]:
+        """The token grid of a video; what a tubelet does not cover is cut off, so ask `token_grid` first."""
+        tokens: Tensor = self.proj(video)
+        return rearrange(tokens, "b c t h w -> b t h w c")
