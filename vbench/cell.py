@@ -1,0 +1,80 @@
+"""`Cell`: all that identifies one measurement, and its stable id."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from vbench.errors import AxisError, unknown_name
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "bf16_pure", "int8")
+MODES = ("infer", "train")
+BACKENDS = ("eager", "compile", "export", "onnx", "torchscript")
+KERNELS = ("fused", "math", "flash", "efficient", "cudnn")
+DEVICES = ("cpu", "cuda")
+VALUES = {"precision": PRECISIONS, "mode": MODES, "backend": BACKENDS, "kernel": KERNELS, "device": DEVICES}
+
+Unit = Literal["pixels", "tokens"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One model on one clip under one setting of every axis.
+
+    `frames`, `height` and `width` are pixels of a clip, or tokens of a grid where `unit` says so (bare patterns).
+    `threads` 0 means every core that the process may use.
+    """
+
+    model: str
+    frames: int
+    height: int
+    width: int
+    unit: Unit = "pixels"
+    batch: int = 1
+    precision: str = "fp32"
+    mode: str = "infer"
+    backend: str = "eager"
+    kernel: str = "fused"
+    device: str = "cpu"
+    threads: int = 0
+    ranks: int = 1
+    checkpointing: bool = False
+    accumulation: int = 1
+    views: int = 1
+    video: str = ""
+
+    def __post_init__(self) -> None:
+        for axis in ("frames", "height", "width", "batch", "ranks", "accumulation", "views"):
+            if getattr(self, axis) < 1:
+                raise AxisError(f"{axis} must be at least 1; got {axis}={getattr(self, axis)}")
+        if self.threads < 0:
+            raise AxisError(f"threads must be at least 1 (or 0 for every core); got threads={self.threads}")
+        for axis, known in VALUES.items():
+            if getattr(self, axis) not in known:
+                raise unknown_name(axis, getattr(self, axis), known)
+
+    @property
+    def id(self) -> str:
+        """The cell in one line; two cells that differ in any axis differ in id."""
+        extent = f"{'t' if self.unit == 'pixels' else 'g'}{self.frames}x{self.height}x{self.width}"
+        setting = (self.precision, self.mode, self.backend, self.kernel, self.device)
+        head = "/".join((self.model, extent, f"b{self.batch}", *setting))
+        later = ((axis, getattr(self, axis)) for axis in _LATER_AXES)
+        return head + "".join(
+            f"/{axis}={'on' if value is True else value}" for axis, value in later if value != _DEFAULTS[axis]
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The cell as a JSON object; axes at their default are left out."""
+        return {axis: value for axis, value in asdict(self).items() if value != _DEFAULTS.get(axis)}
+
+
+_DEFAULTS = {
+    field.name: field.default for field in fields(Cell) if field.name not in ("model", "frames", "height", "width")
+}
+_LATER_AXES = ("threads", "ranks", "checkpointing", "accumulation", "views", "video")
+
+
+def cell_from_json(document: dict[str, Any]) -> Cell:
+    """The cell that `Cell.to_json` wrote."""
+    return Cell(**document)

@@ -1,0 +1,464 @@
+"""The command line: reads what the user asks, wires counting, sweeping and reporting, and prints.
+
+Imports are made inside the commands, so that `vbench --help` and `vbench list` answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from vbench.errors import AxisError, VbenchError, unknown_name
+
+if TYPE_CHECKING:
+    from vbench.cell import Cell
+    from vbench.grid import Grid
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="What a video transformer costs, how that cost grows, and which one to take for a clip.",
+)
+
+USERS_MISTAKE, NO_ANSWER, INTERRUPTED = 2, 3, 130
+PRESETS = ("quick", "cpu", "gpu", "full")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Directory to write to.")]
+Records = Annotated[Path | None, typer.Option("--records", help="Directory of a sweep; default: the latest.")]
+ByOption = Annotated[str | None, typer.Option("--by", help="Split MACs by component, operator or module.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except VbenchError as error:
+        _fail(str(error), USERS_MISTAKE)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command resumes", INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a mistake that Typer found: unknown option, missing argument
+            _fail(error.format_message(), USERS_MISTAKE)
+        if type(error).__name__ == "Abort":
+            _fail("interrupted; the same command resumes", INTERRUPTED)
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print("vbench: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def _print_json(document: object) -> None:
+    print(json.dumps(document, indent=2))
+
+
+@app.command("list")
+def list_models(
+    kind: Annotated[str | None, typer.Option(help="architecture, pattern or module.")] = None, as_json: AsJson = False
+) -> None:
+    """List the catalog: architectures, attention patterns, relevance modules."""
+    from vbench_models.catalog import ARCHITECTURES, MODULES, PATTERNS
+
+    shelves = {"architecture": ARCHITECTURES, "pattern": PATTERNS, "module": MODULES}
+    if kind is not None and kind not in shelves:
+        raise unknown_name("kind", kind, shelves)
+    rows = [
+        {"name": name, "kind": card.kind, "title": card.title, "family": card.family, "reference": card.reference}
+        for shelf_kind, shelf in shelves.items()
+        for name, card in shelf.items()
+        if kind in (None, shelf_kind)
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "kind", "title", box=None)
+    for row in rows:
+        table.add_row(row["name"], row["kind"], row["title"])
+    Console().print(table)
+    print("\nbackbone:PATTERN is the neutral ViT with that pattern, core:PATTERN its attention alone.")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A catalog key.")], as_json: AsJson = False) -> None:
+    """Show one system: reference, configuration, published figures with their source, supported clips."""
+    from vbench_models import card_of
+
+    from vbench.analysis.comparison import published_rows
+    from vbench.measure.subject import facts
+
+    facts(name)
+    card = {key: value for key, value in asdict(card_of(name)).items() if value not in (None, "", ())}
+    document = {"name": name, **card, "published": published_rows(name)}
+    if as_json:
+        _print_json(document)
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for key, value in document.items():
+        if key == "published":
+            continue
+        text = "x".join(str(size) for size in value.values()) if key == "default_clip" else value
+        console.print(f"[bold]{key}[/bold]: ", end="")
+        console.print("; ".join(map(str, text)) if isinstance(text, tuple) else text, markup=False)
+    for row in document["published"]:
+        console.print("[bold]published[/bold]: ", end="")
+        console.print(", ".join(f"{key} {value}" for key, value in row.items()), markup=False)
+
+
+@app.command()
+def count(
+    name: Annotated[str, typer.Argument(help="A catalog key.")],
+    frames: Annotated[int | None, typer.Option(help="Frames of the clip.")] = None,
+    size: Annotated[str | None, typer.Option(help="Height and width in pixels, as in 224 or 256x448.")] = None,
+    height: Annotated[int | None, typer.Option(help="Height in pixels.")] = None,
+    width: Annotated[int | None, typer.Option(help="Width in pixels.")] = None,
+    grids: Annotated[str | None, typer.Option(help="For a pattern: tokens T x H x W, as in 8x14x14.")] = None,
+    batch: Annotated[int, typer.Option(help="Clips at once.")] = 1,
+    precision: Annotated[str, typer.Option(help="fp32, tf32, bf16, fp16 or bf16_pure.")] = "fp32",
+    kernel: Annotated[str, typer.Option(help="Attention kernel of the predicted peak.")] = "fused",
+    mode: Annotated[str, typer.Option(help="infer.")] = "infer",
+    by: ByOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count parameters, multiply-adds and the predicted memory peak, without running anything."""
+    from vbench.measure.support import check_supported
+
+    cell = _counted_cell(name, frames, size, height, width, grids, batch, precision, kernel, mode)
+    check_supported(cell)
+    if by not in (None, "component", "operator", "module"):
+        raise unknown_name("--by", str(by), ("component", "operator", "module"))
+    document = _count_document(cell, by)
+    if as_json:
+        _print_json(document)
+    else:
+        _print_count(document, by)
+
+
+def _counted_cell(
+    name: str, frames: int | None, size: str | None, height: int | None, width: int | None, grids: str | None,
+    batch: int, precision: str, kernel: str, mode: str,
+) -> Cell:  # fmt: skip
+    """The one cell that the flags of `count` name."""
+    from vbench.cell import Cell
+    from vbench.grid import parse_grid, parse_size
+    from vbench.measure.subject import facts
+
+    known = facts(name)
+    extent = known.default
+    if known.unit == "tokens":
+        if frames or size or height or width:
+            raise AxisError(f"{name} is an attention pattern: it takes --grids T x H x W, not --frames and --size")
+        extent = parse_grid(grids) if grids else extent
+    elif grids:
+        raise AxisError(f"{name} is a network: it takes --frames and --size, not --grids")
+    else:
+        tall, wide = parse_size(size) if size is not None else extent[1:]
+        extent = tuple(
+            default if given is None else given
+            for given, default in zip((frames, height, width), (extent[0], tall, wide), strict=True)
+        )  # type: ignore[assignment]
+    return Cell(
+        model=name, frames=extent[0], height=extent[1], width=extent[2], unit=known.unit, batch=batch,
+        precision=precision, kernel=kernel, mode=mode,
+    )  # fmt: skip
+
+
+def _count_document(cell: Cell, by: str | None) -> dict[str, Any]:
+    """The JSON document of `count`: figures with their units in the names."""
+    from vbench.measure.count import tally_cell
+    from vbench.measure.footprint import footprint_of_cell
+    from vbench.measure.subject import token_extent
+
+    tally, tokens = tally_cell(cell), token_extent(cell)
+    clip = {"batch": cell.batch, "frames": cell.frames, "height": cell.height, "width": cell.width}
+    document: dict[str, Any] = {
+        "name": cell.model,
+        "clip": clip if cell.unit == "pixels" else None,
+        "tokens": None if tokens is None else dict(zip("thw", tokens, strict=True)),
+        "params": tally.params,
+        "macs": tally.macs,
+        "flops": 2 * tally.macs,
+        "attention_macs": tally.attention_macs,
+        "mixing_extra_macs": tally.mixing_extra_macs,
+        "predicted_peak_bytes": footprint_of_cell(cell).peak_bytes,
+        "kernel": cell.kernel,
+        "precision": cell.precision,
+        "mode": cell.mode,
+    }
+    if by is not None:
+        document["by"] = {"key": by, "macs": tally.by(by)}  # type: ignore[arg-type]
+    return document
+
+
+def _print_count(document: dict[str, Any], by: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from vbench import units
+
+    extent = document["clip"] or {"batch": 1, **document["tokens"]}
+    table = Table(box=None, show_header=False, title_justify="left")
+    table.add_row("name", document["name"])
+    table.add_row(
+        "clip" if document["clip"] else "tokens", ", ".join(f"{axis} {size}" for axis, size in extent.items())
+    )
+    table.add_row("parameters", f"{document['params']:,}")
+    table.add_row("MACs", f"{document['macs']:,} ({units.giga(document['macs'])} G; papers print this as GFLOPs)")
+    table.add_row("FLOPs", f"{document['flops']:,} (1 multiply-add = 1 MAC = 2 FLOPs)")
+    share = document["attention_macs"] / max(document["macs"], 1)
+    table.add_row("attention MACs", f"{document['attention_macs']:,} ({units.percent(share)}; q k^T and weighted v)")
+    table.add_row("mixing extra MACs", f"{document['mixing_extra_macs']:,}")
+    peak = units.size(document["predicted_peak_bytes"])
+    table.add_row(
+        "predicted peak", f"{peak} of tensors alive at once ({document['precision']}, {document['kernel']} attention)"
+    )
+    console = Console(highlight=False)
+    console.print(table)
+    if by is not None:
+        split = Table(by, "MACs", "share", box=None)
+        for part, macs in document["by"]["macs"].items():
+            split.add_row(part, f"{macs:,}", units.percent(macs / max(document["macs"], 1)))
+        console.print(split)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path | None, typer.Argument(help="A TOML file of blocks of axes.", show_default=False)] = None,
+    preset: Annotated[str | None, typer.Option(help="quick, cpu, gpu or full.")] = None,
+    models: Annotated[str | None, typer.Option(help="Keys, comma-separated; vivit_* is a wildcard.")] = None,
+    frames: Annotated[str | None, typer.Option(help="As in 8,16,32.")] = None,
+    sizes: Annotated[str | None, typer.Option(help="As in 112,224 or 256x448.")] = None,
+    grids: Annotated[str | None, typer.Option(help="For patterns: tokens, as in 8x14x14,16x14x14.")] = None,
+    batch: Annotated[str | None, typer.Option(help="As in 1,8.")] = None,
+    precisions: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, bf16_pure.")] = None,
+    modes: Annotated[str | None, typer.Option(help="infer.")] = None,
+    backends: Annotated[str | None, typer.Option(help="eager.")] = None,
+    kernels: Annotated[str | None, typer.Option(help="fused, math, flash, efficient, cudnn.")] = None,
+    devices: Annotated[str | None, typer.Option(help="cpu, cuda.")] = None,
+    threads: Annotated[str | None, typer.Option(help="As in 1,2; default: every core.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Processes a cell, at most.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
+    budget: Annotated[str | None, typer.Option(help="Stop in time, as in 10m; says what was left out.")] = None,
+    timeout: Annotated[str | None, typer.Option(help="Of one process, as in 5m.")] = None,
+    video: Annotated[str | None, typer.Option(help="Feed this video instead of noise.")] = None,
+    out: Out = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells and stop.")] = False,
+) -> None:
+    """Measure and count a grid of cells into a directory, and report. The same command resumes."""
+    flags = {
+        "models": models, "frames": frames, "sizes": sizes, "grids": grids, "batch": batch, "precisions": precisions,
+        "modes": modes, "backends": backends, "kernels": kernels, "devices": devices, "threads": threads,
+    }  # fmt: skip
+    axes = {axis: _words(axis, text) for axis, text in flags.items() if text is not None}
+    if video is not None:
+        axes["video"] = video
+    limits = {"budget": budget, "timeout": timeout, "processes": processes}
+    grid = _grid(file, preset, axes, {key: value for key, value in limits.items() if value is not None})
+    directory = out or Path("reports") / grid.title
+    if dry_run:
+        _print_plans(grid)
+        return
+    _sweep(grid, directory, retry_failed=retry_failed)
+
+
+def _words(axis: str, text: str) -> list[Any]:
+    """The values of a comma-separated flag; numbers where the axis has numbers."""
+    words = [word.strip() for word in text.split(",")]
+    if axis not in ("frames", "batch", "threads"):
+        return words
+    try:
+        return [int(word) for word in words]
+    except ValueError:
+        raise AxisError(f"--{axis} takes whole numbers, as in 8,16; got {text!r}") from None
+
+
+def _grid(file: Path | None, preset: str | None, axes: dict[str, Any], limits: dict[str, Any]) -> Grid:
+    """The grid of a file, a preset or flags; limits given as flags win over the file's."""
+    from dataclasses import replace
+
+    from vbench.grid import grid_from_document, read_grid
+    from vbench.measure.support import check_supported
+    from vbench.measure.subject import known_facts
+
+    if (file is not None) + (preset is not None) + ("models" in axes) != 1:
+        raise AxisError("a sweep takes one of FILE.toml, --preset or --models")
+    if (file or preset) and axes:
+        raise AxisError(f"--{next(iter(axes))} goes with --models; a file or preset names its own axes")
+    if preset is not None and preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
+    if axes:
+        grid = grid_from_document({"title": "sweep", "block": [axes], **limits}, source="the command line")
+    else:
+        grid = read_grid(file or Path(__file__).parent / "presets" / f"{preset}.toml")
+        override = grid_from_document({"block": [{"models": ["c3d"]}], **limits}, source="the command line")
+        given = {"budget_s": "budget", "timeout_s": "timeout", "processes": "processes"}
+        grid = replace(grid, **{name: getattr(override, name) for name, flag in given.items() if flag in limits})
+    for plan in grid.plans(known_facts(grid.models())):
+        check_supported(plan.cell, counted_only=plan.count_only)
+    return grid
+
+
+def _print_plans(grid: Grid) -> None:
+    from vbench.measure.subject import known_facts
+
+    for plan in grid.plans(known_facts(grid.models())):
+        what = f"skip: {plan.excluded}" if plan.excluded else "count" if plan.count_only else "measure"
+        print(f"{plan.cell.id}  {what}")
+
+
+def _sweep(grid: Grid, directory: Path, *, retry_failed: bool) -> None:
+    """Run the sweep, write its report, and print the comparison table and where the report is."""
+    from rich.console import Console
+
+    from vbench import units
+    from vbench.console import listener
+    from vbench.sweep import Sweep
+
+    with listener() as told:
+        outcome = Sweep(grid, directory, told, retry_failed=retry_failed).run()
+    statuses = ", ".join(f"{number} {status}" for status, number in sorted(outcome.statuses.items())) or "nothing new"
+    share = units.percent(outcome.inside_s / outcome.elapsed_s) if outcome.statuses else "-"
+    print(f"{statuses} in {units.duration(outcome.elapsed_s)}; {share} of it inside cells", file=sys.stderr)
+    written = _report(directory)
+    from vbench.analysis.frame import records_frame
+    from vbench.report.tables import console_table
+    from vbench.store import Store
+
+    store = Store(directory)
+    Console().print(console_table(records_frame(store.records(), store.environments())))
+    print("1 multiply-add = 1 MAC = 2 FLOPs; papers' GFLOPs are giga-MACs per view.")
+    print(f"report: {directory / 'index.html'} (and {len(written) - 1} files beside it)")
+
+
+def _report(directory: Path) -> list[Path]:
+    from vbench.report.document import write_report
+
+    return write_report(directory)
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="The directory of a sweep.")]) -> None:
+    """Write CSV, tables, figures and the page of a sweep again; needs no torch."""
+    for path in _report(directory):
+        print(path)
+
+
+@app.command()
+def tables(records: Records = None, out: Out = None) -> None:
+    """Write the comparison tables: claimed, published and measured side by side."""
+    from vbench.report.document import write_tables
+
+    directory = _records_directory(records)
+    for path in write_tables(directory, out or directory):
+        print(path)
+
+
+@app.command()
+def guide(
+    records: Records = None,
+    seconds: Annotated[float | None, typer.Option(help="Length of the clip in seconds.")] = None,
+    fps: Annotated[float, typer.Option(help="Frames a second of the source.")] = 30.0,
+    frames: Annotated[int | None, typer.Option(help="Length of the clip in source frames.")] = None,
+    size: Annotated[int | None, typer.Option(help="Height and width in pixels.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    max_latency: Annotated[str | None, typer.Option(help="Of the whole clip, as in 0.5s.")] = None,
+    max_memory: Annotated[str | None, typer.Option(help="As in 8GiB.")] = None,
+    min_top1: Annotated[float | None, typer.Option(help="Published Kinetics-400 top-1 in percent.")] = None,
+    single: Annotated[bool, typer.Option("--single", help="Rank one view over the whole clip.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend an architecture for a clip of a given length, from records and published accuracy."""
+    from vbench import units
+    from vbench.analysis.frame import records_frame
+    from vbench.analysis.guide import guide as recommend
+    from vbench.store import Store
+
+    store = Store(_records_directory(records))
+    answer = recommend(
+        records_frame(store.records(), store.environments()),
+        seconds=seconds, fps=fps, frames=frames, size=size, device=device,
+        max_latency_s=units.parse_duration_s(max_latency) if max_latency else None,
+        max_memory_bytes=units.parse_bytes(max_memory) if max_memory else None,
+        min_top1=min_top1, single=single,
+    )  # fmt: skip
+    if as_json:
+        _print_json(answer.to_json())
+    else:
+        from rich.console import Console
+
+        from vbench.report.tables import guide_table
+
+        Console().print(guide_table(answer))
+    if not answer.ranking:
+        sys.exit(NO_ANSWER)
+
+
+@app.command()
+def check(
+    baseline: Annotated[Path, typer.Option(help="The committed figures.")] = Path("reports/baseline.json"),
+    update: Annotated[bool, typer.Option("--update", help="Write the figures of now as the baseline.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Gate the counted figures of the catalog exactly against a committed baseline; 1 if any changed."""
+    from importlib import metadata
+
+    from vbench.analysis.baseline import compare, read_baseline, write_baseline
+    from vbench.measure.catalog_counts import catalog_counts
+
+    torch_version = metadata.version("torch")
+    earlier = None if update and not baseline.exists() else read_baseline(baseline)
+    current = catalog_counts()
+    if not current:
+        _fail("nothing was counted", NO_ANSWER)
+    changes = compare(earlier, current, torch_version) if earlier is not None else []
+    if update:
+        write_baseline(baseline, current, torch_version, earlier)
+    if as_json:
+        _print_json({"verdict": "changed" if changes else "same", "changed": [change.to_json() for change in changes]})
+    else:
+        for change in changes:
+            print(change)
+        print(f"{len(current)} models counted, {len(changes)} figures changed")
+    if changes and not update:
+        sys.exit(1)
+
+
+@app.command()
+def env(as_json: AsJson = False) -> None:
+    """Describe this machine as records do."""
+    from vbench.measure.environment import environment
+
+    document = asdict(environment())
+    if as_json:
+        _print_json(document)
+        return
+    for key, value in document.items():
+        print(f"{key}: {value}")
+
+
+def _records_directory(records: Path | None) -> Path:
+    """The directory asked for, else the latest sweep below reports/, else the reference that the project carries."""
+    from vbench.store import latest_records
+
+    return records or latest_records(Path("reports"), Path(__file__).parent / "data" / "reference")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What a user can do wrong, and what can go wrong with a cell.
+
+VbenchError                 one line on stderr, exit code 2
+├── UnknownNameError        a model, an axis value, a preset or a TOML key that is on no list
+├── AxisError               an axis value that cannot be: 0 frames, CUDA without CUDA, a clip that does not fit
+├── GridError               a sweep file that says something else than cells
+├── StoreError              a directory or a records file that cannot be used
+├── VideoError              a video that cannot be read
+└── UncountedOperatorError  an operator that is on no list of costs
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class VbenchError(Exception):
+    """A user's mistake; its message says what came, what was wanted and the nearest fix."""
+
+
+class UnknownNameError(VbenchError):
+    """A name that is on no list."""
+
+
+class AxisError(VbenchError):
+    """A value that an axis cannot take, here or anywhere."""
+
+
+class GridError(VbenchError):
+    """A sweep description that cannot be read."""
+
+
+class StoreError(VbenchError):
+    """A directory or file of records that cannot be read or written."""
+
+
+class VideoError(VbenchError):
+    """A video file that is missing, broken or too short."""
+
+
+class UncountedOperatorError(VbenchError):
+    """An operator without a known cost: zero is never a default."""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """The error for `name`, with the nearest name that exists."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    return UnknownNameError(f"unknown {what} {name!r}; {hint}")

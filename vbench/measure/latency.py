@@ -1,0 +1,114 @@
+"""Timing one callable in this process: warm-up until flat, samples until precise, every sample kept.
+
+CPU and CUDA stand side by side: the clock is the only difference. The figure of one process says little about the
+next, so the stop rule is modest and the interval is taken over processes (`vbench.stats.median_interval`).
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from vbench.measure.protocol import StopRule
+from vbench.stats import relative_median_error
+
+Run = Callable[[], object]
+
+SHORT_S = 1e-3  # forwards under this are timed in blocks, so that the clock's own cost stays under 0.1 %
+SLOW_S = 10.0  # forwards over this get one warm-up and three samples
+
+
+@dataclass(slots=True)
+class Samples:
+    """What timing gave, as it grows."""
+
+    warmup_s: list[float] = field(default_factory=list)
+    latency_s: list[float] = field(default_factory=list)
+    block: int = 1
+    stop_reason: str = ""
+
+
+def clock_cpu(run: Run, block: int) -> float:
+    """Seconds of one call, the mean over `block` calls."""
+    start = time.perf_counter_ns()
+    for _ in range(block):
+        run()
+    return (time.perf_counter_ns() - start) * 1e-9 / block
+
+
+def clock_cuda(run: Run, block: int) -> float:
+    """Seconds of one call between two events of the stream, the mean over `block` calls."""
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    for _ in range(block):
+        run()
+    end.record()
+    end.synchronize()
+    return float(start.elapsed_time(end)) * 1e-3 / block
+
+
+CLOCKS = {"cpu": clock_cpu, "cuda": clock_cuda}
+
+
+def warm_up(run: Run, device: str, rule: StopRule, samples: Samples) -> None:
+    """Call `run` until its time is flat; a forward over 10 s is called once."""
+    clock = CLOCKS[device]
+    while not _is_flat(samples.warmup_s, rule):
+        samples.warmup_s.append(clock(run, 1))
+
+
+def _is_flat(warmup_s: list[float], rule: StopRule) -> bool:
+    if warmup_s and warmup_s[-1] > SLOW_S:
+        return True
+    if len(warmup_s) < rule.min_warmups:
+        return False
+    return sum(warmup_s) > rule.max_warmup_s or warmup_s[-1] <= (1 + rule.flat) * min(warmup_s)
+
+
+def take_samples(
+    run: Run, device: str, rule: StopRule, samples: Samples, *, deadline_s: float, tell: Callable[[float], None]
+) -> None:
+    """Time `run` until the median is precise, or time is up; `deadline_s` is on time.monotonic's clock.
+
+    `tell` is given each sample of slow forwards, so that a time-out in a later one loses nothing.
+    """
+    clock = CLOCKS[device]
+    forward_s = min(samples.warmup_s)
+    samples.block = max(1, round(SHORT_S / forward_s)) if forward_s < SHORT_S else 1
+    started = time.monotonic()
+    with _no_garbage_collection():
+        while not samples.stop_reason:
+            samples.latency_s.append(clock(run, samples.block))
+            if samples.latency_s[-1] > 0.1:
+                tell(samples.latency_s[-1])
+            now = time.monotonic()
+            samples.stop_reason = _stop_reason(samples.latency_s, rule, now - started, now > deadline_s)
+
+
+def _stop_reason(latency_s: list[float], rule: StopRule, elapsed_s: float, out_of_time: bool) -> str:
+    """Why to stop now; empty to go on."""
+    slow = latency_s[-1] > SLOW_S
+    if len(latency_s) >= rule.slow_samples and (slow or out_of_time):
+        return "time-out" if out_of_time else "three samples of a slow forward"
+    if len(latency_s) < rule.min_samples or elapsed_s < rule.min_time_s:
+        return ""
+    if len(latency_s) % 5 == 0 and relative_median_error(latency_s) <= rule.precision:
+        return "precise"
+    if elapsed_s > rule.max_time_s:
+        return "time per process used"
+    return "samples per process used" if len(latency_s) >= rule.max_samples else ""
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep the collector out of the samples; a collection beforehand would cost 0.2 s over torch's own objects."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,202 @@
+"""From plans to records: fresh processes, one cell at a time, the parent asleep.
+
+The forkserver has torch and the worker preloaded, so that a fresh process costs a fork. Whatever a process does (an
+error, a crash, a kill, a time-out) becomes a record; the sweep goes on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from vbench.cell import Cell
+from vbench.measure.environment import available_bytes
+from vbench.measure.protocol import OUT_OF_MEMORY, WORKER, Refusal, Sample, StopRule, enter_worker
+from vbench.measure.subject import subject_of
+from vbench.results import Counted, Counts, Failed, Measured, ProcessRun, Record, Skipped
+from vbench.stats import median
+from vbench.units import seconds, size
+
+FLOOR_BYTES = 400 * 2**20  # resident in a process that has imported torch and run a product
+GRACE_S = 10.0  # a worker ends itself at its time-out; one that hangs is killed this much later
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a sweep measures."""
+
+    timeout_s: float = 300.0
+    processes: int | None = None  # None: by the length of a forward
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Where the processes of the cell under way are written down, and found again after a kill."""
+
+    earlier: Callable[[Cell], list[ProcessRun]]
+    note: Callable[[Cell, ProcessRun], None]
+
+
+def processes_for(forward_s: float) -> int:
+    """How many processes a cell runs in: the interval is over processes, and long forwards must come to an end."""
+    return 5 if forward_s < 1 else 3 if forward_s < 10 else 1
+
+
+class Runner:
+    """Starts workers and turns what they answer into records."""
+
+    def __init__(self, settings: Settings, fingerprint: str) -> None:
+        self._settings = settings
+        self._fingerprint = fingerprint
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([WORKER])
+
+    def count(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Counts | Refusal]]:
+        """Count every cell; a process that dies on one takes no other with it."""
+        left = list(cells)
+        while left:
+            with self._worker("count", left) as (process, connection):
+                while left:
+                    answer = _receive(process, connection, self._settings.timeout_s)
+                    yield left.pop(0), answer
+                    if process.exitcode is not None or (isinstance(answer, Refusal) and answer.is_final):
+                        break
+
+    def record_of_count(self, cell: Cell, counts: Counts | Refusal) -> Record:
+        """The record of a cell that is counted and not run."""
+        if isinstance(counts, Counts):
+            return Counted(**self._frame(cell), counts=counts)
+        status = Skipped if counts.is_unsupported else Failed
+        return status(**self._frame(cell), reason=counts.reason)
+
+    def skip(self, cell: Cell, reason: str, counts: Counts | None = None) -> Skipped:
+        """The record of a cell that is not tried."""
+        return Skipped(**self._frame(cell), reason=reason, counts=counts)
+
+    def measure(self, cell: Cell, counts: Counts, journal: Journal) -> Record:
+        """Run one cell in fresh processes until there are enough of them."""
+        frame = self._frame(cell)
+        lacking = _lacking_memory(cell, counts)
+        if lacking:
+            return Skipped(**frame, reason=lacking, counts=counts)
+        runs = journal.earlier(cell)
+        while len(runs) < self._wanted(runs):
+            answer = self._run_once(cell)
+            if not isinstance(answer, ProcessRun):
+                status = Skipped if answer.is_unsupported else Failed
+                return status(**frame, reason=answer.reason, counts=counts)
+            journal.note(cell, answer)
+            runs.append(answer)
+        return Measured(**frame, counts=counts, processes=tuple(runs), stop_reason=_why_enough(runs))
+
+    def _wanted(self, runs: Sequence[ProcessRun]) -> int:
+        if not runs:
+            return 1
+        by_length = processes_for(median(runs[0].latency_s))
+        return min(self._settings.processes or by_length, by_length)
+
+    def _run_once(self, cell: Cell) -> ProcessRun | Refusal:
+        """One fresh process of a cell: what it measured, or why it did not."""
+        started, timeout_s = time.monotonic(), self._settings.timeout_s
+        samples: list[float] = []
+        with self._worker("measure", cell, StopRule(), timeout_s) as (process, connection):
+            while True:
+                answer = _receive(process, connection, started + timeout_s + GRACE_S - time.monotonic())
+                if not isinstance(answer, Sample):
+                    break
+                samples.append(answer.latency_s)
+            if isinstance(answer, Refusal) and answer.is_final and len(samples) >= StopRule().slow_samples:
+                answer = _salvaged(samples, process)
+        if isinstance(answer, Refusal):
+            return answer
+        assert isinstance(answer, ProcessRun), f"a worker answered {answer!r}"
+        return replace(answer, harness_s=time.monotonic() - started - answer.inside_s)
+
+    @contextmanager
+    def _worker(self, task: str, *arguments: Any) -> Iterator[tuple[ForkServerProcess, Connection]]:
+        """A worker and the connection to it; on leaving it is gone, whatever it was doing."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=enter_worker, args=(task, theirs, *arguments), daemon=True)
+        with _without_main():
+            process.start()
+        theirs.close()
+        try:
+            yield process, ours
+        finally:
+            process.kill()
+            process.join()
+            ours.close()
+
+    def _frame(self, cell: Cell) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return {"cell": cell, "subject": subject_of(cell), "environment": self._fingerprint, "started_at": now}
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a fresh process from importing the caller's script again: it needs this package and nothing else."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _receive(process: ForkServerProcess, connection: Connection, timeout_s: float) -> Any:
+    """The worker's next message, asleep until it comes; a Refusal where none will come."""
+    ready = wait([connection, process.sentinel], max(0.0, timeout_s))
+    if not ready:
+        return Refusal(f"time-out: no answer in {seconds(timeout_s)}", is_final=True)
+    try:
+        if connection.poll():
+            return connection.recv()
+    except (EOFError, OSError):
+        pass
+    process.join(GRACE_S)
+    return Refusal(_cause_of_death(process.exitcode), is_final=True)
+
+
+def _cause_of_death(exitcode: int | None) -> str:
+    if exitcode == -signal.SIGKILL:
+        return f"{OUT_OF_MEMORY}, or killed by hand: the process got SIGKILL"
+    if exitcode is not None and exitcode < 0:
+        return f"crash: the process got {signal.Signals(-exitcode).name}"
+    return f"crash: the process ended with exit code {exitcode}"
+
+
+def _salvaged(samples: Sequence[float], process: ForkServerProcess) -> ProcessRun:
+    """What a process had told before it hung or died: enough samples are a measurement, memory is its mark so far."""
+    status = Path(f"/proc/{process.pid}/status")
+    marks = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")] if status.exists() else []
+    return ProcessRun(
+        latency_s=tuple(samples), block=1, warmup_s=(), build_s=0.0, memory_pass_s=0.0, harness_s=0.0,
+        peak_memory_bytes=int(marks[0].split()[1]) * 1024 if marks else 0, floor_bytes=0, tensor_peak_bytes=None,
+        kernel_ran="not seen", stop_reason="time-out", quality="noisy: the process did not come to its end",
+    )  # fmt: skip
+
+
+def _lacking_memory(cell: Cell, counts: Counts) -> str:
+    """Why the cell is predicted not to fit; empty where it fits."""
+    if cell.device != "cpu":
+        return ""  # the accelerator's own memory is asked by the worker, which alone starts CUDA
+    predicted, available = counts.predicted_peak_bytes + FLOOR_BYTES, available_bytes()
+    if predicted <= available:
+        return ""
+    return f"{OUT_OF_MEMORY}, predicted: {size(predicted)} needed, {size(available)} available"
+
+
+def _why_enough(runs: Sequence[ProcessRun]) -> str:
+    if runs[-1].stop_reason == "time-out":
+        return "time-out"
+    return f"{len(runs)} processes" if len(runs) > 1 else "one process: a forward takes over 10 s, or one was asked for"

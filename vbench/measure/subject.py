@@ -1,0 +1,127 @@
+"""From a cell to the network that it names, and what the catalog says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from vbench_models import Clip, TokenGrid
+from vbench_models import card_of as catalog_card
+from vbench_models import load as catalog_builder
+from vbench_models.card import Card
+from vbench_models.loading import CORE, names
+from vbench_models.video import ModelError, token_grid
+
+from vbench.cell import Cell
+from vbench.errors import AxisError, UnknownNameError
+from vbench.grid import Extent, ModelFacts
+from vbench.measure.user_models import is_users, user_builder, user_card
+from vbench.results import Subject
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+PATTERN_DIM, PATTERN_HEADS = 768, 12  # bare patterns have the width of ViT-B: head dimension 64
+
+
+def card_of(name: str) -> Card:
+    """The catalog's card, or what can be said of a user's own code; imports no torch.
+
+    Raises:
+        UnknownNameError: no such model.
+    """
+    if is_users(name):
+        return user_card(name)
+    try:
+        return catalog_card(name)
+    except ModelError as error:
+        raise UnknownNameError(str(error)) from None
+
+
+def load(name: str) -> Callable[..., Any]:
+    """The builder of a catalog's model or of a user's own."""
+    return user_builder(name) if is_users(name) else catalog_builder(name)
+
+
+def known_facts(asked: Iterable[str]) -> dict[str, ModelFacts]:
+    """What a grid must know of every name in the catalog, and of the user's own among those asked for."""
+    own = (name for name in asked if is_users(name))
+    return {name: facts(name) for name in (*names(), *own)}
+
+
+def facts(name: str) -> ModelFacts:
+    """The unit and the default extent of one model.
+
+    Raises:
+        UnknownNameError: no such model.
+    """
+    card = card_of(name)
+    if card.default_grid:
+        grid = card.default_grid
+        return ModelFacts(unit="tokens", default=(grid.t, grid.h, grid.w))
+    clip = card.default_clip
+    assert clip is not None, f"the card of {name} has neither a clip nor a grid"
+    return ModelFacts(unit="pixels", default=(clip.frames, clip.height, clip.width))
+
+
+def subject_of(cell: Cell) -> Subject:
+    """What the record of `cell` says of its model; imports no torch."""
+    card = card_of(cell.model)
+    extent: Extent = (cell.frames, cell.height, cell.width)
+    return Subject(
+        kind=card.kind,
+        family=card.family,
+        title=card.title,
+        stride=card.stride,
+        is_default_clip=extent == facts(cell.model).default,
+    )
+
+
+def token_extent(cell: Cell) -> Extent | None:
+    """(t, h, w) of the cell's token grid; None where the model has none of constant pitch."""
+    if cell.unit == "tokens":
+        return (cell.frames, cell.height, cell.width)
+    tubelet = card_of(cell.model).tubelet_size
+    clip = _clip(cell)
+    if tubelet is None or any(
+        extent % size for extent, size in zip((clip.frames, clip.height, clip.width), tubelet, strict=True)
+    ):
+        return None
+    grid = token_grid(clip, tubelet)
+    return (grid.t, grid.h, grid.w)
+
+
+def build_network(cell: Cell, device: AbstractContextManager[object] | None = None) -> nn.Module:
+    """The cell's network in evaluation mode, built under `device` (a `torch.device` is a context).
+
+    Raises:
+        AxisError: the model does not take such a clip; the message says what it takes.
+    """
+    builder = load(cell.model)
+    try:
+        with device or nullcontext():
+            if cell.unit == "tokens":
+                grid = TokenGrid(cell.frames, cell.height, cell.width)
+                network: nn.Module = builder(grid, PATTERN_DIM, PATTERN_HEADS)
+            else:
+                network = builder(_clip(cell))
+    except ModelError as error:
+        raise AxisError(f"{cell.model}: {error} (supported: {card_of(cell.model).supports})") from None
+    return network.eval()
+
+
+def input_shape(cell: Cell) -> torch.Size:
+    """The shape of the cell's one input: `b c t h w` pixels, `b t h w c` tokens, or `b t h w 3c` for a bare core."""
+    from torch import Size
+
+    extent = (cell.frames, cell.height, cell.width)
+    if cell.unit == "pixels":
+        return Size((cell.batch, card_of(cell.model).channels, *extent))
+    parts = 3 if cell.model.startswith(CORE) else 1
+    return Size((cell.batch, *extent, parts * PATTERN_DIM))
+
+
+def _clip(cell: Cell) -> Clip:
+    return Clip(batch=cell.batch, frames=cell.frames, height=cell.height, width=cell.width)

@@ -1,0 +1,176 @@
+"""What runs in a fresh process: one cell measured once, or many cells counted.
+
+The parent sleeps on the connection meanwhile. A worker watches its parent and ends with it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import torch
+import torch._dynamo  # dispatch modes import it at their first use: better once, in the forkserver
+from torch import Tensor, nn
+
+from vbench.cell import Cell
+from vbench.errors import AxisError, VbenchError, VideoError
+from vbench.measure.count import tally_cell
+from vbench.measure.footprint import footprint_of_cell
+from vbench.measure.inputs import network_input
+from vbench.measure.kernels import KernelWitness, kernel_context
+from vbench.measure.latency import Samples, take_samples, warm_up
+from vbench.measure.memory import PEAKS, status_bytes
+from vbench.measure.precision import PARAMETER_DTYPE, precision_context, set_float32_products
+from vbench.measure.protocol import OUT_OF_MEMORY, Refusal, Sample, StopRule
+from vbench.measure.quality import quality, snapshot
+from vbench.measure.subject import build_network, token_extent
+from vbench.results import Counts, ProcessRun
+
+
+def measure(connection: Connection, cell: Cell, rule: StopRule, timeout_s: float) -> None:
+    """Measure `cell` once and send a ProcessRun, preceded by Samples; or a Refusal."""
+    _end_with_parent()
+    deadline_s = time.monotonic() + timeout_s
+    connection.send(_answer(lambda: _measure(connection, cell, rule, deadline_s)))
+    os._exit(0)  # what torch would tidy up at its end is gone with the process
+
+
+def count(connection: Connection, cells: Sequence[Cell]) -> None:
+    """Count `cells` and send, for each in turn, its Counts or a Refusal."""
+    _end_with_parent()
+    for cell in cells:
+        connection.send(_answer(partial(counts_of, cell)))
+    os._exit(0)
+
+
+def counts_of(cell: Cell) -> Counts:
+    """Count one cell in this process.
+
+    Raises:
+        AxisError: the model does not take such a clip.
+        UncountedOperatorError: it uses an operator that is on no list.
+    """
+    tally = tally_cell(cell)
+    footprint = footprint_of_cell(cell)
+    return Counts(
+        params=tally.params,
+        macs=tally.macs,
+        attention_macs=tally.attention_macs,
+        mixing_extra_macs=tally.mixing_extra_macs,
+        op_bytes=footprint.op_bytes,
+        predicted_peak_bytes=footprint.peak_bytes,
+        tokens=token_extent(cell),
+    )
+
+
+def _measure(connection: Connection, cell: Cell, rule: StopRule, deadline_s: float) -> ProcessRun:
+    """Build, warm up, take samples, then watch memory: one process's part of a cell."""
+    _prepare_process(cell)
+    floor_bytes, before = status_bytes("VmRSS"), snapshot()
+    started = time.perf_counter()
+    network, video = _build(cell)
+    build_s = time.perf_counter() - started
+    samples = Samples()
+    with ExitStack() as stack:
+        stack.enter_context(precision_context(cell.precision, cell.device))
+        stack.enter_context(kernel_context(cell.kernel))
+        kernel_ran = _first_forward(network, video, samples)
+        stack.enter_context(torch.inference_mode())
+        run = _Forward(network, video)
+        warm_up(run, cell.device, rule, samples)
+        take_samples(run, cell.device, rule, samples, deadline_s=deadline_s, tell=_teller(connection))
+        after, memory_started = snapshot(), time.perf_counter()
+        peak = PEAKS[cell.device](run)
+    return ProcessRun(
+        latency_s=tuple(samples.latency_s),
+        block=samples.block,
+        warmup_s=tuple(samples.warmup_s),
+        build_s=build_s,
+        memory_pass_s=time.perf_counter() - memory_started,
+        harness_s=0.0,  # only the parent sees the whole life of the process
+        peak_memory_bytes=peak.process_bytes,
+        floor_bytes=floor_bytes,
+        tensor_peak_bytes=peak.tensor_bytes,
+        kernel_ran=kernel_ran,
+        stop_reason=samples.stop_reason,
+        quality=quality(before, after),
+    )
+
+
+def _teller(connection: Connection) -> Callable[[float], None]:
+    return lambda latency_s: connection.send(Sample(latency_s))
+
+
+def _prepare_process(cell: Cell) -> None:
+    """Threads, seeds and numeric modes; the first victim of a memory shortage is this process, not its parent."""
+    Path("/proc/self/oom_score_adj").write_text("1000")
+    if cell.threads:
+        torch.set_num_threads(cell.threads)
+    torch.manual_seed(0)
+    set_float32_products(cell.precision)
+
+
+def _build(cell: Cell) -> tuple[nn.Module, Tensor]:
+    """The network, seeded, and its input, both on the cell's device in the cell's precision."""
+    network = build_network(cell, torch.device(cell.device))
+    network = network.to(PARAMETER_DTYPE[cell.precision])
+    return network, network_input(cell)
+
+
+class _Forward:
+    """The call that is timed."""
+
+    __slots__ = ("_network", "_video")
+
+    def __init__(self, network: nn.Module, video: Tensor) -> None:
+        self._network, self._video = network, video
+
+    def __call__(self) -> object:
+        return self._network(self._video)
+
+
+def _first_forward(network: nn.Module, video: Tensor, samples: Samples) -> str:
+    """The first warm-up, under which attention kernels are seen; a dispatch mode sees none in inference mode."""
+    started = time.perf_counter()
+    with torch.no_grad(), KernelWitness() as witness:
+        network(video)
+    if video.is_cuda:
+        torch.cuda.synchronize()
+    samples.warmup_s.append(time.perf_counter() - started)
+    return witness.kernel_ran
+
+
+def _answer(work: Callable[[], object]) -> object:
+    """What `work` returns, or why it could not."""
+    try:
+        return work()
+    except VbenchError as error:
+        return Refusal(str(error), is_unsupported=isinstance(error, AxisError | VideoError))
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        return Refusal(f"{OUT_OF_MEMORY}: {_first_line(error)}")
+    except Exception as error:  # whatever a network does wrong is a row with its reason; the sweep goes on
+        reason = OUT_OF_MEMORY if "not enough memory" in str(error) else type(error).__name__
+        return Refusal(f"{reason}: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0]
+
+
+def _end_with_parent() -> None:
+    """End this process at once when the parent is gone, whatever it is doing."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker is started by the runner"
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
