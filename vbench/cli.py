@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from vbench.errors import AxisError, VbenchError, unknown_name
+from vbench.errors import AxisError, StoreError, VbenchError, unknown_name
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
     from vbench.cell import Cell
     from vbench.grid import Grid
 
@@ -28,7 +31,8 @@ app = typer.Typer(
     help="What a video transformer costs, how that cost grows, and which one to take for a clip.",
 )
 
-USERS_MISTAKE, NO_ANSWER, INTERRUPTED = 2, 3, 130
+CHANGED, USERS_MISTAKE, NO_ANSWER, INTERRUPTED = 1, 2, 3, 130
+LOG_WIDTH = 160
 PRESETS = ("quick", "cpu", "gpu", "full")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -84,33 +88,27 @@ def list_models(
     if as_json:
         _print_json(rows)
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "kind", "title", box=None)
     for row in rows:
         table.add_row(row["name"], row["kind"], row["title"])
-    Console().print(table)
+    _console().print(table)
     print("\nbackbone:PATTERN is the neutral ViT with that pattern, core:PATTERN its attention alone.")
 
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A catalog key.")], as_json: AsJson = False) -> None:
     """Show one system: reference, configuration, published figures with their source, supported clips."""
-    from vbench_models import card_of
-
     from vbench.analysis.comparison import published_rows
-    from vbench.measure.subject import facts
+    from vbench.measure.subject import card_of
 
-    facts(name)
     card = {key: value for key, value in asdict(card_of(name)).items() if value not in (None, "", ())}
     document = {"name": name, **card, "published": published_rows(name)}
     if as_json:
         _print_json(document)
         return
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = _console()
     for key, value in document.items():
         if key == "published":
             continue
@@ -141,7 +139,7 @@ def count(
     from vbench.measure.support import check_supported
 
     cell = _counted_cell(name, frames, size, height, width, grids, batch, precision, kernel, mode)
-    check_supported(cell)
+    check_supported(cell, counted_only=True)
     if by not in (None, "component", "operator", "module"):
         raise unknown_name("--by", str(by), ("component", "operator", "module"))
     document = _count_document(cell, by)
@@ -208,7 +206,6 @@ def _count_document(cell: Cell, by: str | None) -> dict[str, Any]:
 
 
 def _print_count(document: dict[str, Any], by: str | None) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from vbench import units
@@ -229,7 +226,7 @@ def _print_count(document: dict[str, Any], by: str | None) -> None:
     table.add_row(
         "predicted peak", f"{peak} of tensors alive at once ({document['precision']}, {document['kernel']} attention)"
     )
-    console = Console(highlight=False)
+    console = _console()
     console.print(table)
     if by is not None:
         split = Table(by, "MACs", "share", box=None)
@@ -266,11 +263,12 @@ def sweep(
         "models": models, "frames": frames, "sizes": sizes, "grids": grids, "batch": batch, "precisions": precisions,
         "modes": modes, "backends": backends, "kernels": kernels, "devices": devices, "threads": threads,
     }  # fmt: skip
-    axes = {axis: _words(axis, text) for axis, text in flags.items() if text is not None}
+    axes: dict[str, Any] = {axis: _words(axis, text) for axis, text in flags.items() if text is not None}
     if video is not None:
         axes["video"] = video
     limits = {"budget": budget, "timeout": timeout, "processes": processes}
-    grid = _grid(file, preset, axes, {key: value for key, value in limits.items() if value is not None})
+    limits = {key: value for key, value in limits.items() if value is not None}
+    grid = _grid(file, preset, axes, limits, listed_only=dry_run)
     directory = out or Path("reports") / grid.title
     if dry_run:
         _print_plans(grid)
@@ -289,13 +287,15 @@ def _words(axis: str, text: str) -> list[Any]:
         raise AxisError(f"--{axis} takes whole numbers, as in 8,16; got {text!r}") from None
 
 
-def _grid(file: Path | None, preset: str | None, axes: dict[str, Any], limits: dict[str, Any]) -> Grid:
+def _grid(
+    file: Path | None, preset: str | None, axes: dict[str, Any], limits: dict[str, Any], *, listed_only: bool
+) -> Grid:
     """The grid of a file, a preset or flags; limits given as flags win over the file's."""
     from dataclasses import replace
 
     from vbench.grid import grid_from_document, read_grid
-    from vbench.measure.support import check_supported
     from vbench.measure.subject import known_facts
+    from vbench.measure.support import check_supported
 
     if (file is not None) + (preset is not None) + ("models" in axes) != 1:
         raise AxisError("a sweep takes one of FILE.toml, --preset or --models")
@@ -311,7 +311,7 @@ def _grid(file: Path | None, preset: str | None, axes: dict[str, Any], limits: d
         given = {"budget_s": "budget", "timeout_s": "timeout", "processes": "processes"}
         grid = replace(grid, **{name: getattr(override, name) for name, flag in given.items() if flag in limits})
     for plan in grid.plans(known_facts(grid.models())):
-        check_supported(plan.cell, counted_only=plan.count_only)
+        check_supported(plan.cell, counted_only=plan.count_only, elsewhere=listed_only)
     return grid
 
 
@@ -325,8 +325,6 @@ def _print_plans(grid: Grid) -> None:
 
 def _sweep(grid: Grid, directory: Path, *, retry_failed: bool) -> None:
     """Run the sweep, write its report, and print the comparison table and where the report is."""
-    from rich.console import Console
-
     from vbench import units
     from vbench.console import listener
     from vbench.sweep import Sweep
@@ -337,14 +335,15 @@ def _sweep(grid: Grid, directory: Path, *, retry_failed: bool) -> None:
     share = units.percent(outcome.inside_s / outcome.elapsed_s) if outcome.statuses else "-"
     print(f"{statuses} in {units.duration(outcome.elapsed_s)}; {share} of it inside cells", file=sys.stderr)
     written = _report(directory)
-    from vbench.analysis.frame import records_frame
-    from vbench.report.tables import console_table
-    from vbench.store import Store
-
-    store = Store(directory)
-    Console().print(console_table(records_frame(store.records(), store.environments())))
-    print("1 multiply-add = 1 MAC = 2 FLOPs; papers' GFLOPs are giga-MACs per view.")
+    _print_comparison(directory)
     print(f"report: {directory / 'index.html'} (and {len(written) - 1} files beside it)")
+
+
+def _print_comparison(directory: Path) -> None:
+    from vbench.report.tables import console_table
+
+    console = _console()
+    console.print(console_table(_frame(directory), console.width))
 
 
 def _report(directory: Path) -> list[Path]:
@@ -363,10 +362,12 @@ def report(directory: Annotated[Path, typer.Argument(help="The directory of a sw
 @app.command()
 def tables(records: Records = None, out: Out = None) -> None:
     """Write the comparison tables: claimed, published and measured side by side."""
-    from vbench.report.document import write_tables
+    from vbench.analysis.comparison import claims_frame, published_frame
+    from vbench.report.tables import report_tables, write_tables
 
     directory = _records_directory(records)
-    for path in write_tables(directory, out or directory):
+    written = report_tables(_frame(directory), published_frame(), claims_frame())
+    for path in write_tables(written, (out or directory) / "tables"):
         print(path)
 
 
@@ -386,13 +387,12 @@ def guide(
 ) -> None:
     """Recommend an architecture for a clip of a given length, from records and published accuracy."""
     from vbench import units
-    from vbench.analysis.frame import records_frame
+    from vbench.analysis.comparison import published_frame
     from vbench.analysis.guide import guide as recommend
-    from vbench.store import Store
 
-    store = Store(_records_directory(records))
     answer = recommend(
-        records_frame(store.records(), store.environments()),
+        _frame(_records_directory(records)),
+        published_frame(),
         seconds=seconds, fps=fps, frames=frames, size=size, device=device,
         max_latency_s=units.parse_duration_s(max_latency) if max_latency else None,
         max_memory_bytes=units.parse_bytes(max_memory) if max_memory else None,
@@ -401,11 +401,9 @@ def guide(
     if as_json:
         _print_json(answer.to_json())
     else:
-        from rich.console import Console
-
         from vbench.report.tables import guide_table
 
-        Console().print(guide_table(answer))
+        _console().print(guide_table(answer))
     if not answer.ranking:
         sys.exit(NO_ANSWER)
 
@@ -419,25 +417,26 @@ def check(
     """Gate the counted figures of the catalog exactly against a committed baseline; 1 if any changed."""
     from importlib import metadata
 
-    from vbench.analysis.baseline import compare, read_baseline, write_baseline
+    from vbench.analysis.baseline import baseline_of, compare, read_baseline, updated, write_baseline
     from vbench.measure.catalog_counts import catalog_counts
 
     torch_version = metadata.version("torch")
-    earlier = None if update and not baseline.exists() else read_baseline(baseline)
-    current = catalog_counts()
+    earlier = {} if update and not baseline.exists() else read_baseline(baseline)
+    current = baseline_of(catalog_counts(), torch_version)
     if not current:
         _fail("nothing was counted", NO_ANSWER)
-    changes = compare(earlier, current, torch_version) if earlier is not None else []
+    changes = compare(earlier, current, torch_version)
+    broken = [change for change in changes if change.breaks]
     if update:
-        write_baseline(baseline, current, torch_version, earlier)
+        write_baseline(baseline, updated(earlier, current))
     if as_json:
-        _print_json({"verdict": "changed" if changes else "same", "changed": [change.to_json() for change in changes]})
+        _print_json({"verdict": "changed" if broken else "same", "changed": [asdict(change) for change in changes]})
     else:
         for change in changes:
             print(change)
-        print(f"{len(current)} models counted, {len(changes)} figures changed")
-    if changes and not update:
-        sys.exit(1)
+        print(f"{len(current)} models counted, {len(broken)} figures changed" + (f"; wrote {baseline}" * update))
+    if broken and not update:
+        sys.exit(CHANGED)
 
 
 @app.command()
@@ -451,6 +450,26 @@ def env(as_json: AsJson = False) -> None:
         return
     for key, value in document.items():
         print(f"{key}: {value}")
+
+
+def _frame(directory: Path) -> pd.DataFrame:
+    """The records of a sweep as a table, one row a cell."""
+    from vbench.analysis.frame import records_frame
+    from vbench.store import Store
+
+    store = Store(directory)
+    records = store.records()
+    if not records:
+        raise StoreError(f"no records in {directory}; make some with: vbench sweep --out {directory}")
+    return records_frame(records, store.environments())
+
+
+def _console() -> Console:
+    """A console as wide as the terminal; a log has no width of its own."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=LOG_WIDTH, highlight=False)
 
 
 def _records_directory(records: Path | None) -> Path:

@@ -52,11 +52,12 @@ class LogLines:
     """Plain lines."""
 
     def __init__(self) -> None:
+        self._console = Console(stderr=True, soft_wrap=True)
         self._spoke_s = 0.0
 
     def say(self, line: str) -> None:
         """Print the line."""
-        print(line, file=sys.stderr, flush=True)
+        self._console.print(line, markup=False, highlight=False)
 
     def progress(self, done: int, total: int, left_s: float, last: str) -> None:
         """Print a line, unless the last one was just printed."""

@@ -21,7 +21,7 @@ from vbench.measure.protocol import Refusal
 from vbench.measure.runner import Journal, Runner, Settings, processes_for
 from vbench.measure.subject import known_facts
 from vbench.measure.user_models import user_source_hash
-from vbench.results import Counts, Measured, Record
+from vbench.results import Counts, Measured, Record, Skipped
 from vbench.stats import median
 from vbench.store import Store
 
@@ -50,7 +50,6 @@ class Outcome:
     left_out: list[str] = field(default_factory=list)
     inside_s: float = 0.0  # inside cells: counting, build, warm-up, latency and memory passes
     elapsed_s: float = 0.0
-    refusals: list[str] = field(default_factory=list)  # of cells that no model takes
 
 
 class Sweep:
@@ -114,21 +113,24 @@ class Sweep:
     def _count(self, plans: Sequence[Plan]) -> dict[Cell, Counts]:
         """Count every plan's cell; count-only plans are done with that, the counts of the others come back."""
         to_run: dict[Cell, Counts] = {}
+        unsupported: list[Skipped] = []
         counts_only = {plan.cell: plan.count_only for plan in plans}
-        runner = Runner(self._settings, "")
         started = time.monotonic()
-        for done, (cell, counts) in enumerate(runner.count(list(counts_only)), start=1):
-            each_s = (time.monotonic() - started) / done
-            if isinstance(counts, Refusal) and counts.is_unsupported:
-                self._outcome.refusals.append(counts.reason)
-            if isinstance(counts, Refusal) or counts_only[cell]:
-                self._keep(self._runner(cell).record_of_count(cell, counts))
+        for done, (cell, counts) in enumerate(Runner(self._settings, "").count(list(counts_only)), start=1):
+            record = self._runner(cell).record_of_count(cell, counts)
+            if isinstance(record, Skipped):
+                unsupported.append(record)
+            elif counts_only[cell] or isinstance(counts, Refusal):
+                self._keep(record)
             else:
                 to_run[cell] = counts
-            self._listener.progress(done, len(plans), each_s * (len(plans) - done), f"counted {cell.id}")
+            left_s = (time.monotonic() - started) / done * (len(plans) - done)
+            self._listener.progress(done, len(plans), left_s, f"counted {cell.id}")
         self._outcome.inside_s += time.monotonic() - started
-        if plans and len(self._outcome.refusals) == len(plans) and not self._known:
-            raise AxisError(self._outcome.refusals[0])
+        if unsupported and len(unsupported) == len(plans) and not self._known:
+            raise AxisError(unsupported[0].reason)
+        for record in unsupported:
+            self._keep(record)
         return to_run
 
     def _measure(self, counted: Mapping[Cell, Counts], started: float) -> None:

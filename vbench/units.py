@@ -8,6 +8,7 @@ import re
 from vbench.errors import AxisError
 
 _DURATION_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _SIZE_BYTES = {
     "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
@@ -61,7 +62,7 @@ def three_digits(value: float) -> str:
 
 def seconds(value: float) -> str:
     """A latency: `12.3 ms`."""
-    return _scaled(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
+    return _scaled(value, _SECONDS)
 
 
 def duration(value: float) -> str:
@@ -116,9 +117,12 @@ def signed_percent(fraction: float) -> str:
 
 
 def seconds_interval(estimate: float, low: float, high: float) -> str:
-    """A latency with its interval: `12.3 ms [12.1 ms, 12.6 ms]`; without bounds the latency alone."""
-    bounds = f" [{seconds(low)}, {seconds(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
-    return seconds(estimate) + bounds
+    """A latency with its interval in one unit: `12.3 ms [12.1, 12.6]`; without bounds the latency alone."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return seconds(estimate)
+    factor, unit = next(scale for scale in _SECONDS if estimate >= scale[0] or scale is _SECONDS[-1])
+    middle, *bounds = (three_digits(value / factor) for value in (estimate, low, high))
+    return f"{middle} {unit} [{', '.join(bounds)}]"
 
 
 def exponent(estimate: float, low: float, high: float) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from vbench_models.catalog import ARCHITECTURES, PATTERNS
-from vbench_models.loading import IN_BACKBONE
-
 from vbench.cell import Cell
 from vbench.measure.subject import facts
 from vbench.measure.worker import counts_of
+from vbench_models.catalog import ARCHITECTURES, PATTERNS
+from vbench_models.loading import IN_BACKBONE
 
 GATED = ("params", "macs", "attention_macs", "predicted_peak_bytes")
 

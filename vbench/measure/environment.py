@@ -17,6 +17,7 @@ import psutil
 from vbench.results import Environment
 
 PACKAGES = ("numpy", "einops", "fvcore")
+DECISIVE = ("hardware", "cores", "threads", "torch", "commit", "user_source")  # what changes a figure
 
 
 def usable_cores() -> int:
@@ -27,7 +28,7 @@ def usable_cores() -> int:
 def environment(device: str = "cpu", threads: int = 0, user_source: str = "") -> Environment:
     """Describe this machine; asks torch only for what CUDA alone knows.
 
-    The fingerprint covers what changes a figure: hardware, torch, threads, the project's commit, a user's own source.
+    The fingerprint covers what changes a figure: `DECISIVE`.
     """
     described = Environment(
         fingerprint="",
@@ -49,9 +50,7 @@ def environment(device: str = "cpu", threads: int = 0, user_source: str = "") ->
 
 
 def _fingerprint(described: Environment) -> str:
-    decisive = (
-        described.hardware, described.cores, described.threads, described.torch, described.commit, described.user_source,
-    )  # fmt: skip
+    decisive = [getattr(described, fact) for fact in DECISIVE]
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
 
 

@@ -67,7 +67,7 @@ def _is_flat(warmup_s: list[float], rule: StopRule) -> bool:
         return True
     if len(warmup_s) < rule.min_warmups:
         return False
-    return sum(warmup_s) > rule.max_warmup_s or warmup_s[-1] <= (1 + rule.flat) * min(warmup_s)
+    return sum(warmup_s) > rule.max_warmup_s or warmup_s[-1] >= (1 - rule.flat) * min(warmup_s[:-1])
 
 
 def take_samples(

@@ -17,7 +17,7 @@ class StopRule:
 
     min_warmups: int = 3
     max_warmup_s: float = 1.0
-    flat: float = 0.05  # a warm-up within this of the fastest so far counts as flat
+    flat: float = 0.05  # a warm-up that is not faster than all before by this fraction counts as flat
     min_samples: int = 5
     max_samples: int = 200
     min_time_s: float = 0.2

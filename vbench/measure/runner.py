@@ -103,7 +103,7 @@ class Runner:
     def _wanted(self, runs: Sequence[ProcessRun]) -> int:
         if not runs:
             return 1
-        by_length = processes_for(median(runs[0].latency_s))
+        by_length = processes_for(min(median(run.latency_s) for run in runs))
         return min(self._settings.processes or by_length, by_length)
 
     def _run_once(self, cell: Cell) -> ProcessRun | Refusal:

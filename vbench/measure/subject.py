@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from vbench.cell import Cell
+from vbench.errors import AxisError, UnknownNameError
+from vbench.grid import Extent, ModelFacts
+from vbench.measure.user_models import is_users, user_builder, user_card
+from vbench.results import Subject
 from vbench_models import Clip, TokenGrid
 from vbench_models import card_of as catalog_card
 from vbench_models import load as catalog_builder
 from vbench_models.card import Card
 from vbench_models.loading import CORE, names
 from vbench_models.video import ModelError, token_grid
-
-from vbench.cell import Cell
-from vbench.errors import AxisError, UnknownNameError
-from vbench.grid import Extent, ModelFacts
-from vbench.measure.user_models import is_users, user_builder, user_card
-from vbench.results import Subject
 
 if TYPE_CHECKING:
     import torch

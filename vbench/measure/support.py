@@ -13,8 +13,8 @@ MODES = ("infer",)
 BACKENDS = ("eager",)
 
 
-def check_supported(cell: Cell, *, counted_only: bool = True) -> None:
-    """Refuse a cell that cannot run here.
+def check_supported(cell: Cell, *, counted_only: bool = False, elsewhere: bool = False) -> None:
+    """Refuse a cell that cannot run here, or, if it is only listed for `elsewhere`, anywhere.
 
     Raises:
         AxisError: naming the pair that does not go together, or what is missing.
@@ -27,10 +27,9 @@ def check_supported(cell: Cell, *, counted_only: bool = True) -> None:
         known_here = ", ".join(PRECISIONS[cell.device])
         raise AxisError(f"precision {cell.precision!r} does not go with device {cell.device!r}; it takes {known_here}")
     if not counted_only and cell.kernel not in KERNELS[cell.device]:
-        raise AxisError(
-            f"kernel {cell.kernel!r} does not go with device {cell.device!r}; it takes {', '.join(KERNELS[cell.device])}"
-        )
-    if not counted_only and cell.device == "cuda":
+        known_here = ", ".join(KERNELS[cell.device])
+        raise AxisError(f"kernel {cell.kernel!r} does not go with device {cell.device!r}; it takes {known_here}")
+    if not counted_only and not elsewhere and cell.device == "cuda":
         _require_cuda()
     if cell.video:
         from vbench.measure.video import check_video

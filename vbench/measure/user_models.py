@@ -15,11 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from vbench.errors import UnknownNameError
 from vbench_models import Clip, TokenGrid
 from vbench_models.card import Card
 from vbench_models.loading import CORE, IN_BACKBONE
-
-from vbench.errors import UnknownNameError
 
 DEFAULT_CLIP, DEFAULT_GRID = Clip(frames=8, height=224, width=224), TokenGrid(8, 14, 14)
 
@@ -80,7 +79,8 @@ def _module(place: str) -> ModuleType:
     path = Path(place).resolve()
     name = f"vbench_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None and specification.loader is not None, f"{path} ends in .py"
+    if specification is None or specification.loader is None:
+        raise UnknownNameError(f"cannot import {path}")
     module = sys.modules[name] = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module

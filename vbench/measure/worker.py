@@ -156,7 +156,8 @@ def _answer(work: Callable[[], object]) -> object:
     except (MemoryError, torch.OutOfMemoryError) as error:
         return Refusal(f"{OUT_OF_MEMORY}: {_first_line(error)}")
     except Exception as error:  # whatever a network does wrong is a row with its reason; the sweep goes on
-        reason = OUT_OF_MEMORY if "not enough memory" in str(error) else type(error).__name__
+        lacks_memory = "allocate memory" in str(error) or "not enough memory" in str(error)
+        reason = OUT_OF_MEMORY if lacks_memory else type(error).__name__
         return Refusal(f"{reason}: {_first_line(error)}")
 
 

@@ -1,0 +1,54 @@
+"""What follows from a measured record: latency over processes, peaks, and rates. Pure functions of observations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from vbench.cell import Cell
+from vbench.results import Counts, ProcessRun
+from vbench.stats import UNKNOWN, median, median_interval
+
+
+def latency_columns(processes: Sequence[ProcessRun]) -> dict[str, float]:
+    """The latency in seconds: the median over processes of each process's median, with its 95 % interval.
+
+    The interval is over processes, not samples: what one process says of its own spread tells little about the next
+    one. A single process has no interval (NaN bounds).
+    """
+    interval = median_interval([median(run.latency_s) for run in processes])
+    return {
+        "latency_median_s": interval.estimate,
+        "latency_low_s": interval.low,
+        "latency_high_s": interval.high,
+    }
+
+
+def process_columns(processes: Sequence[ProcessRun]) -> dict[str, Any]:
+    """What a cell's processes observed together: peaks in bytes are the largest, reasons and kernels are joined."""
+    tensor_peaks = [run.tensor_peak_bytes for run in processes if run.tensor_peak_bytes is not None]
+    return {
+        "kernel_ran": _joined(run.kernel_ran for run in processes),
+        "tensor_peak_bytes": max(tensor_peaks, default=None),
+        "peak_memory_bytes": max(run.peak_memory_bytes for run in processes),
+        "samples": sum(len(run.latency_s) for run in processes),
+        "processes": len(processes),
+        "quality": _joined(run.quality for run in processes if run.quality != "clean") or "clean",
+    }
+
+
+def rates(cell: Cell, counts: Counts, latency_s: float) -> dict[str, float]:
+    """Clips, frames of those clips, and FLOPs a second at this latency (1 MAC = 2 FLOPs).
+
+    A grid of tokens has no frames: its frames a second stay unknown.
+    """
+    frames = cell.frames * cell.batch if cell.unit == "pixels" else UNKNOWN
+    return {
+        "clips_per_second": cell.batch / latency_s,
+        "frames_per_second": frames / latency_s,
+        "flops_per_second": 2 * counts.macs / latency_s,
+    }
+
+
+def _joined(words: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(word for word in words if word))

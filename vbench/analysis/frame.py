@@ -1,0 +1,156 @@
+"""Records to one table, one row a cell: what `records.csv` holds.
+
+Where a cell has several records, the row shows the last clean attempt: a measured record goes before one of another
+status, a clean one before a noisy one, a later one before an earlier one. What nothing has measured is empty, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
+
+import pandas as pd
+
+from vbench.analysis.derived import latency_columns, process_columns, rates
+from vbench.results import Counts, Environment, Measured, Record
+
+COLUMNS = (
+    "cell", "model", "kind", "family", "batch", "frames", "height", "width", "tokens", "precision", "mode", "backend",
+    "kernel", "kernel_ran", "device", "hardware", "threads", "ranks", "checkpointing", "accumulation", "views",
+    "status", "reason", "params", "macs", "flops", "attention_macs", "mixing_extra_macs", "op_bytes",
+    "predicted_peak_bytes", "tensor_peak_bytes", "predicted_process_peak_bytes", "peak_memory_bytes",
+    "latency_median_s", "latency_low_s", "latency_high_s", "samples", "processes", "stop_reason", "quality",
+    "forward_median_s", "compile_s", "serialized_bytes", "logit_error", "clips_per_second", "frames_per_second",
+    "flops_per_second", "mfu", "matmul_peak_fraction", "environment",
+)  # fmt: skip
+
+TEXT = (
+    "cell", "model", "kind", "family", "precision", "mode", "backend", "kernel", "kernel_ran", "device", "hardware",
+    "status", "reason", "stop_reason", "quality", "environment",
+)  # fmt: skip
+WHOLE = (
+    "batch", "frames", "height", "width", "tokens", "threads", "ranks", "accumulation", "views", "params", "macs",
+    "flops", "attention_macs", "mixing_extra_macs", "op_bytes", "predicted_peak_bytes", "tensor_peak_bytes",
+    "predicted_process_peak_bytes", "peak_memory_bytes", "samples", "processes", "serialized_bytes",
+)  # fmt: skip
+
+
+class DefaultClip(TypedDict):
+    """A model's own clip: frames, height and width in pixels, stride in source frames, and the model's title."""
+
+    frames: int
+    height: int
+    width: int
+    stride: int
+    title: str
+
+
+def records_frame(records: Iterable[Record], environments: Mapping[str, Environment]) -> pd.DataFrame:
+    """One row per cell id with exactly `COLUMNS`, in the order in which cells first appear.
+
+    Times in seconds, memory in bytes, 1 multiply-add = 1 MAC = 2 FLOPs. `threads` is what the cell asked for, else
+    what its environment had. `frame.attrs["default_clips"]` maps each model to its `DefaultClip`, which no column
+    holds; see `default_clips`.
+    """
+    records = list(records)
+    rows = [_row(record, environments) for record in last_clean_attempts(records)]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    kinds: dict[str, Any] = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(WHOLE, "Int64")
+    frame = frame.astype(kinds | dict.fromkeys(TEXT, "object") | {"checkpointing": "bool"})
+    frame.attrs["default_clips"] = _default_clips(records)
+    return frame
+
+
+def default_clips(frame: pd.DataFrame) -> dict[str, DefaultClip]:
+    """The default clip of every model with a record at that clip; empty for a frame read back from CSV."""
+    clips: dict[str, DefaultClip] = frame.attrs.get("default_clips", {})
+    return clips
+
+
+def in_tokens(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows count their extent in tokens of a grid instead of frames and pixels."""
+    return frame["cell"].str.contains(r"/g\d+x\d+x\d+/b\d+/", regex=True).astype(bool)
+
+
+def at_default_clip(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are at the default clip of their model."""
+    clips = default_clips(frame)
+    extents = zip(frame["model"], frame["frames"], frame["height"], frame["width"], strict=True)
+    own = [model in clips and _extent(clips[model]) == tuple(extent) for model, *extent in extents]
+    return pd.Series(own, index=frame.index, dtype=bool)
+
+
+def last_clean_attempts(records: Iterable[Record]) -> list[Record]:
+    """The record that stands for each cell id, in the order in which cells first appear."""
+    best: dict[str, Record] = {}
+    for record in records:
+        known = best.get(record.cell.id)
+        if known is None or _rank(record) >= _rank(known):
+            best[record.cell.id] = record
+    return list(best.values())
+
+
+def _rank(record: Record) -> tuple[bool, bool]:
+    if not isinstance(record, Measured):
+        return False, False
+    return True, process_columns(record.processes)["quality"] == "clean"
+
+
+def _extent(clip: DefaultClip) -> tuple[int, int, int]:
+    return clip["frames"], clip["height"], clip["width"]
+
+
+def _default_clips(records: Iterable[Record]) -> dict[str, DefaultClip]:
+    return {
+        record.cell.model: DefaultClip(
+            frames=record.cell.frames,
+            height=record.cell.height,
+            width=record.cell.width,
+            stride=record.subject.stride,
+            title=record.subject.title,
+        )
+        for record in records
+        if record.subject.is_default_clip
+    }
+
+
+def _row(record: Record, environments: Mapping[str, Environment]) -> dict[str, Any]:
+    cell, environment = record.cell, environments.get(record.environment)
+    row: dict[str, Any] = {
+        "cell": cell.id,
+        "kind": record.subject.kind,
+        "family": record.subject.family,
+        "hardware": environment.hardware if environment else "",
+        "status": record.status,
+        "environment": record.environment,
+        **dict.fromkeys(("kernel_ran", "reason", "stop_reason", "quality"), ""),
+        **{axis: getattr(cell, axis) for axis in _AXES},
+        "threads": cell.threads or (environment.threads if environment else None),
+    }
+    if record.counts is not None:
+        row |= _count_columns(record.counts)
+    if isinstance(record, Measured):
+        latency = latency_columns(record.processes)
+        row |= process_columns(record.processes) | latency | {"stop_reason": record.stop_reason}
+        row |= rates(cell, record.counts, latency["latency_median_s"])
+    else:
+        row["reason"] = getattr(record, "reason", "")
+    return row
+
+
+_AXES = (
+    "model", "batch", "frames", "height", "width", "precision", "mode", "backend", "kernel", "device", "ranks",
+    "checkpointing", "accumulation", "views",
+)  # fmt: skip
+
+
+def _count_columns(counts: Counts) -> dict[str, Any]:
+    grid = counts.tokens
+    return {
+        "tokens": None if grid is None else grid[0] * grid[1] * grid[2],
+        "flops": 2 * counts.macs,
+        **{name: getattr(counts, name) for name in _COUNTS},
+    }
+
+
+_COUNTS = ("params", "macs", "attention_macs", "mixing_extra_macs", "op_bytes", "predicted_peak_bytes")

@@ -1,0 +1,8 @@
+"""Published figures and published claims, with their sources.
+
+`published.csv`: one row per published row of a model on one data set, protocol and clip. `key` is the catalog's name of
+the model, empty where the catalog has none; `gmacs_per_view` is what papers print as GFLOPs, in giga-multiply-adds per
+view; `params_m` in millions; an empty cell is not known. `claims_k400.csv`: the rows of two comparison tables on
+Kinetics-400; `published_rows` names, figure by figure, the published row that it belongs to, or `none`
+where no published row of the architecture has it.
+"""

@@ -1,0 +1,136 @@
+"""Figures of a report: cost against frames, resolution and tokens, one line a model, as PNG and SVG.
+
+A figure compares what may be compared: one setting, one machine, and one held size, the one that most models share.
+Bars are 95 % intervals over processes. Colours are Okabe and Ito's ("Color Universal Design", 2008), which every
+common colour vision tells apart; markers and strokes differ too. A figure without data is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from vbench import units
+from vbench.analysis.frame import in_tokens
+from vbench.analysis.scaling import MEASURED, Axis, Series, all_series
+from vbench.report.drawing import Line, Plot, draw
+
+AXES: dict[Axis, tuple[str, str]] = {
+    "frames": ("frames", "frames of the clip"),
+    "resolution": ("resolution", "height of the clip (pixels)"),
+    "time": ("tokens in time", "tokens T x H x W"),
+    "space": ("tokens in space", "tokens T x H x W"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A column of the records, its title, and how its values and its axis read."""
+
+    column: str
+    title: str
+    label: str
+    text: Callable[[float], str]
+    base: int = 10
+
+
+LATENCY = Metric("latency_median_s", "Latency", "latency of one forward (s)", units.seconds)
+MACS = Metric("macs", "Multiply-adds", "multiply-adds of one forward (MACs)", units.macs)
+PEAK = Metric("peak_memory_bytes", "Measured peak memory", "peak memory of the process (bytes)", units.size, 2)
+PREDICTED = Metric("predicted_peak_bytes", "Predicted peak memory", "predicted peak of tensors (bytes)", units.size, 2)
+ATTENTION = Metric("attention_macs", "Attention multiply-adds", "attention cores (MACs)", units.macs)
+
+FIGURES: dict[str, tuple[Metric, Axis]] = {
+    "latency_frames": (LATENCY, "frames"),
+    "latency_resolution": (LATENCY, "resolution"),
+    "macs_frames": (MACS, "frames"),
+    "macs_resolution": (MACS, "resolution"),
+    "peak_memory_frames": (PEAK, "frames"),
+    "peak_memory_resolution": (PEAK, "resolution"),
+    "predicted_peak_frames": (PREDICTED, "frames"),
+    "predicted_peak_resolution": (PREDICTED, "resolution"),
+    "patterns_attention_macs_time": (ATTENTION, "time"),
+    "patterns_attention_macs_space": (ATTENTION, "space"),
+    "patterns_latency_time": (LATENCY, "time"),
+    "patterns_latency_space": (LATENCY, "space"),
+}
+
+
+def write_figures(frame: pd.DataFrame, directory: Path) -> list[Path]:
+    """Every figure that has data as `NAME.png` and `NAME.svg`; returns the paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    for name, (metric, axis) in FIGURES.items():
+        plot = plot_of(frame, metric, axis)
+        if plot is not None:
+            paths += draw(plot, directory / name)
+    return paths
+
+
+def plot_of(frame: pd.DataFrame, metric: Metric, axis: Axis) -> Plot | None:
+    """What a figure shows of the frame; None where no model has two sizes."""
+    chosen = comparable(frame, metric, axis)
+    if not chosen:
+        return None
+    models = sorted(set(frame.loc[in_tokens(frame) == (axis in ("time", "space")), "model"]))
+    lines = [_line(series, metric, models.index(series.model)) for series in chosen]
+    title, label = AXES[axis]
+    return Plot(
+        title=f"{metric.title} against {title}",
+        subtitle=_subtitle(chosen, metric),
+        x_label=label,
+        y_label=metric.label,
+        y_text=metric.text,
+        y_base=metric.base,
+        lines=lines,
+    )
+
+
+def comparable(frame: pd.DataFrame, metric: Metric, axis: Axis) -> list[Series]:
+    """One series per model, all of one setting and one held size: those that most models, then most cells, share."""
+    known = frame[frame[metric.column].astype("float64") > 0]
+    if metric.column in MEASURED:
+        known = known[known["hardware"].isin(known["hardware"].mode().head(1))]
+    groups: dict[tuple[str, str], list[Series]] = {}
+    for series in all_series(known):
+        if series.axis == axis:
+            groups.setdefault((series.held, series.setting), []).append(series)
+    return max(groups.values(), key=_weight, default=[])
+
+
+def _weight(group: Sequence[Series]) -> tuple[int, int]:
+    return len(group), sum(len(series.x) for series in group)
+
+
+def _line(series: Series, metric: Metric, style: int) -> Line:
+    rows = series.rows.astype({metric.column: "float64"})
+    bounds = rows[["latency_low_s", "latency_high_s"]] if metric is LATENCY else None
+    return Line(
+        label=series.model,
+        x=_positions(series),
+        y=rows[metric.column].tolist(),
+        low=bounds["latency_low_s"].tolist() if bounds is not None else None,
+        high=bounds["latency_high_s"].tolist() if bounds is not None else None,
+        style=style,
+    )
+
+
+def _positions(series: Series) -> list[int]:
+    """Frames, height in pixels, or all tokens of the grid."""
+    rows = series.rows
+    if series.axis in ("frames", "resolution"):
+        return [int(size) for size in rows["frames" if series.axis == "frames" else "height"]]
+    sizes = zip(rows["frames"], rows["height"], rows["width"], strict=True)
+    return [int(t) * int(h) * int(w) for t, h, w in sizes]
+
+
+def _subtitle(chosen: Sequence[Series], metric: Metric) -> str:
+    row = chosen[0].rows.iloc[0]
+    held = f"{chosen[0].held}, {row['precision']}, {row['mode']}, batch {row['batch']}"
+    if metric.column not in MEASURED:
+        return f"{held}\ncounted, the same on every machine"
+    bars = "; bars: 95 % intervals over processes" if metric is LATENCY else ""
+    return f"{held}, {row['backend']}, {row['kernel']} attention\n{row['hardware']}, {row['threads']} threads{bars}"
