@@ -31,6 +31,7 @@ class Card:
     classes: int | None = None
     tubelet_size: tuple[int, int, int] | None = None  # None: no token grid of constant pitch
     supports: str = "any clip that the tubelet divides"
+    lattice: tuple[int, int, int] | None = None  # steps of the token grid on which the count is a polynomial
     claimed: str | None = None  # the cost formula of the literature, in T, H, W
     verified_against: tuple[str, ...] = ()
     note: str = ""

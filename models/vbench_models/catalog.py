@@ -11,6 +11,20 @@ VIDEO_SWIN = "Liu et al., 'Video Swin Transformer', CVPR 2022, sec. 3, https://a
 C3D = "Tran et al., 'Learning Spatiotemporal Features with 3D Convolutional Networks', ICCV 2015, sec. 3, https://arxiv.org/abs/1412.0767"
 I3D = "Carreira & Zisserman, 'Quo Vadis, Action Recognition?', CVPR 2017, https://arxiv.org/abs/1705.07750; the ResNet-50 form: Wang et al., 'Non-local Neural Networks', CVPR 2018, https://arxiv.org/abs/1711.07971"
 AXIAL = "Ho et al., 'Axial Attention in Multidimensional Transformers', 2019, https://arxiv.org/abs/1912.12180"
+SPARSE_TRANSFORMER = "Child et al., 'Generating Long Sequences with Sparse Transformers', 2019, sec. 4.3, https://arxiv.org/abs/1904.10509"
+LONGFORMER = (
+    "Beltagy et al., 'Longformer: The Long-Document Transformer', 2020, sec. 3.1, https://arxiv.org/abs/2004.05150"
+)
+BIG_BIRD = "Zaheer et al., 'Big Bird: Transformers for Longer Sequences', NeurIPS 2020, sec. 2, https://arxiv.org/abs/2007.14062"
+FOCAL = "Yang et al., 'Focal Self-attention for Local-Global Interactions in Vision Transformers', NeurIPS 2021, sec. 3.2, https://arxiv.org/abs/2107.00641"
+RELATIVE_POSITIONS = (
+    "Shaw et al., 'Self-Attention with Relative Position Representations', NAACL 2018, https://arxiv.org/abs/1803.02155"
+)
+PCSA = "Gu et al., 'Pyramid Constrained Self-Attention Network for Fast Video Salient Object Detection', AAAI 2020, https://doi.org/10.1609/aaai.v34i07.6718"
+KVT = "Wang et al., 'KVT: k-NN Attention for Boosting Vision Transformers', ECCV 2022, https://arxiv.org/abs/2106.00515"
+XVIT = (
+    "Bulat et al., 'Space-time Mixing Attention for Video Transformer', NeurIPS 2021, https://arxiv.org/abs/2106.05968"
+)
 
 IMAGE_PATCHES = "any number of frames; height and width multiples of 16"
 TUBELETS = "frames a multiple of 2; height and width multiples of 16"
@@ -121,6 +135,7 @@ ARCHITECTURES: dict[str, Card] = {
         stride=2,
         classes=400,
         tubelet_size=(2, 4, 4),
+        lattice=(8, 56, 56),
         supports="any clip; what the tubelet or the window does not divide is padded, as in the official code",
         claimed="T*H*W",
         verified_against=("torchvision swin3d_t: outputs, parameters, MACs",),
@@ -227,7 +242,120 @@ PATTERNS: dict[str, Card] = {
         reference=VIDEO_SWIN,
         builder="vbench_models.attention.shifted_window:build",
         default_grid=VIT_GRID,
+        lattice=(8, 7, 7),
         claimed="T*H*W",
+    ),
+    "sparse_local_global": Card(
+        title="Sparse local-global attention (L+G)",
+        kind="pattern",
+        family="sparse",
+        reference=TIMESFORMER,
+        builder="vbench_models.attention.sparse_local_global:build",
+        default_grid=VIT_GRID,
+        lattice=(2, 2, 2),
+        claimed="T*H*W",
+        note="a quadrant of all frames, then every second token along t, h and w: 3/8 of joint attention's pairs on even grids, still quadratic",
+    ),
+    "local_global_temporal": Card(
+        title="Local-global temporal attention: near frames and pooled ones",
+        kind="pattern",
+        family="local_global_temporal",
+        reference=f"{FOCAL}, along time",
+        builder="vbench_models.attention.local_global_temporal:build",
+        default_grid=VIT_GRID,
+        lattice=(4, 1, 1),
+        note="3 nearest frames and means of 4: T*H*W*(3 + ceil(T/4)) pairs, quadratic in T unless the stride grows with it",
+    ),
+    "local_global_windows": Card(
+        title="Local-global attention: 3D windows and key frames",
+        kind="pattern",
+        family="local_global_temporal",
+        reference=f"{LONGFORMER}, in 3D",
+        builder="vbench_models.attention.local_global_temporal:build_windows",
+        default_grid=VIT_GRID,
+        note="windows of (4, 7, 7) and all tokens of 2 key frames: linear in T, quadratic in H*W",
+    ),
+    "strided": Card(
+        title="Strided temporal attention",
+        kind="pattern",
+        family="sparse",
+        reference=f"{SPARSE_TRANSFORMER}, along time",
+        builder="vbench_models.attention.strided:build",
+        default_grid=VIT_GRID,
+        lattice=(4, 1, 1),
+        claimed="T*H*W",
+        note="keys at frames 0, 4, 8, ...: T*H*W*ceil(T/4) pairs; the frames between are skipped, not masked",
+    ),
+    "block_local_global": Card(
+        title="Block-local attention with global tokens",
+        kind="pattern",
+        family="sparse",
+        reference=f"{BIG_BIRD}; {LONGFORMER}",
+        builder="vbench_models.attention.block_local_global:build",
+        default_grid=VIT_GRID,
+        lattice=(4, 7, 7),
+        claimed="T*H*W",
+        note="blocks of (4, 7, 7) and 8 global tokens, learned, which read the clip before they are read",
+    ),
+    "specious_present": Card(
+        title="Specious-present window",
+        kind="pattern",
+        family="sparse",
+        reference=f"{LONGFORMER}, along time",
+        builder="vbench_models.attention.specious_present:build",
+        default_grid=VIT_GRID,
+        claimed="T*H*W",
+        note="frames t - 2 .. t + 1 at one position, clipped; as overlapping views, without a loop over frames",
+    ),
+    "specious_present_centred": Card(
+        title="Specious-present window, centred",
+        kind="pattern",
+        family="sparse",
+        reference=f"{LONGFORMER}, along time",
+        builder="vbench_models.attention.specious_present:build_centred",
+        default_grid=VIT_GRID,
+        claimed="T*H*W",
+        note="frames t - 2 .. t + 2 at one position, clipped",
+    ),
+    "relative_rhythm": Card(
+        title="Rhythm-aware temporal attention",
+        kind="pattern",
+        family="relative_rhythm",
+        reference=RELATIVE_POSITIONS,
+        builder="vbench_models.attention.relative_rhythm:build",
+        default_grid=VIT_GRID,
+        note="temporal attention with absolute positions and a learned bias for each distance and head: H*W*T**2 pairs",
+    ),
+    "constrained": Card(
+        title="Constrained self-attention (PCSA)",
+        kind="pattern",
+        family="constrained",
+        reference=PCSA,
+        builder="vbench_models.attention.constrained:build",
+        default_grid=VIT_GRID,
+        lattice=(1, 1, 2),
+        claimed="T**2*H*W",
+        note="radii 3, 3, 4, 4 and dilations 1, 2, 1, 2, repeated over the heads; exact where the frame is larger than 8 tokens each way",
+    ),
+    "knn": Card(
+        title="k-NN attention",
+        kind="pattern",
+        family="knn",
+        reference=KVT,
+        builder="vbench_models.attention.knn:build",
+        default_grid=VIT_GRID,
+        claimed="T*H*W",
+        note="k = 100: n**2 + n*k products, at best half of joint attention's 2*n**2",
+    ),
+    "space_time_mixing": Card(
+        title="Space-time mixing attention (X-ViT)",
+        kind="pattern",
+        family="space_time_mixing",
+        reference=XVIT,
+        builder="vbench_models.attention.space_time_mixing:build",
+        default_grid=VIT_GRID,
+        claimed="T*(H*W)**2",
+        note="1/8 of the keys' and values' channels from the next frame, 1/8 from the one before; the cost of space-only attention",
     ),
 }
 
