@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vbench_models.architectures.timesformer import timesformer_b, timesformer_b_joint, timesformer_b_space
 from vbench_models.architectures.vivit import vivit_b_16x2
 from vbench_models.video import Clip
-
-transformers = pytest.importorskip("transformers")
 
 Names = Iterator[tuple[str, tuple[str, ...]]]
 WEIGHT_AND_BIAS = ("weight", "bias")

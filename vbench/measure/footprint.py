@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +35,8 @@ class Footprint:
     op_bytes: int  # read and written by the operators, views left out
 
 
-def footprint_of_cell(cell: Cell) -> Footprint:
-    """Predict the cell's footprint; allocates nothing and needs no such device.
+def footprint_of_cell(cell: Cell, *, bias: bool = False) -> Footprint:
+    """Predict the cell's footprint, or what it would be with a bias added to every score; needs no such device.
 
     Raises:
         AxisError: the model does not take such a clip.
@@ -47,11 +48,18 @@ def footprint_of_cell(cell: Cell) -> Footprint:
         device=cell.device,
         precision=cell.precision,
         kernel=cell.kernel,
+        bias=bias,
     )
 
 
 def footprint(
-    network: nn.Module, shape: torch.Size, *, device: str = "cpu", precision: str = "fp32", kernel: str = "fused"
+    network: nn.Module,
+    shape: torch.Size,
+    *,
+    device: str = "cpu",
+    precision: str = "fp32",
+    kernel: str = "fused",
+    bias: bool = False,
 ) -> Footprint:
     """Predict one forward of `network` (on the meta device) on one input of `shape`."""
     dtype = PARAMETER_DTYPE[precision]
@@ -61,7 +69,8 @@ def footprint(
         video = torch.empty(shape, device=device, dtype=dtype)
         live = LiveBytes((state, video))
         attention = sdpa_kernel(math_only) if kernel == "math" else FusedAttention(live)
-        with precision_context(precision, device), live, attention:
+        added = AddedBias() if bias else nullcontext()
+        with precision_context(precision, device), live, attention, added:
             output = torch.func.functional_call(network, state, (video,))
         del output
     return Footprint(peak_bytes=live.peak, op_bytes=live.moved)
@@ -125,6 +134,21 @@ class FusedAttention(TorchFunctionMode):
         del logsumexp
         self._live.move((query, key, value, kwargs.get("attn_mask"), out))
         return out
+
+
+class AddedBias(TorchFunctionMode):
+    """Gives every attention that has none an additive bias, one number per head, query and key."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Add the bias to scaled dot-product attention; run everything else."""
+        kwargs = kwargs or {}
+        if func is F.scaled_dot_product_attention and kwargs.get("attn_mask") is None and len(args) == 3:
+            query, key, _ = args
+            shape = (1, query.shape[-3], query.shape[-2], key.shape[-2])
+            kwargs = {**kwargs, "attn_mask": torch.empty(shape, dtype=query.dtype, device=query.device)}
+        return func(*args, **kwargs)
 
 
 def _as_autocast(operand: Tensor) -> Tensor:

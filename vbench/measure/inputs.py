@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vbench.cell import Cell
+from vbench.errors import VideoError
 from vbench.measure.precision import PARAMETER_DTYPE
 from vbench.measure.subject import card_of, input_shape
 from vbench.measure.video import read_frames
 
 SEED = 20251123
+RGB = 3
 MEAN, DEVIATION = 0.45, 0.225  # of Kinetics' pixels in 0..1, as the SlowFast line normalises
 
 
@@ -36,7 +38,15 @@ def seeded_noise(cell: Cell) -> Tensor:
 
 
 def video_input(cell: Cell) -> Tensor:
-    """The first clip of a real video, `b c t h w`: frames a stride apart, short side scaled, centre cropped."""
+    """The first clip of a real video, `b c t h w`: frames a stride apart, short side scaled, centre cropped.
+
+    Raises:
+        VideoError: the network takes something else than 3 colours, or the video cannot be read or is too short.
+    """
+    if cell.unit == "tokens":
+        raise VideoError(f"{cell.model} takes tokens, not video")
+    if card_of(cell.model).channels != RGB:
+        raise VideoError(f"{cell.model} takes {card_of(cell.model).channels} channels; a video has {RGB} colours")
     frames = read_frames(Path(cell.video), cell.frames, card_of(cell.model).stride)
     clip = torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 255  # c t h w
     clip = (clip - MEAN) / DEVIATION

@@ -1,0 +1,70 @@
+"""The table of contents of the work: `nox -s sweep` measures, `nox -s tests` tests, `nox --list` shows the rest."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10"
+nox.options.sessions = ["tests", "lint"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+CONSTRAINTS = ("-c", "constraints.txt")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project, editable so that records name its commit, with the dependency groups asked for."""
+    needed = [requirement for group in groups for requirement in nox.project.dependency_groups(PYPROJECT, group)]
+    session.install(*CONSTRAINTS, "-e", ".[video]", *needed)
+
+
+@nox.session
+def sweep(session: nox.Session) -> None:
+    """Measure preset `quick` into reports/quick; `nox -s sweep -- --preset cpu` passes arguments on."""
+    install(session)
+    session.run("vbench", "sweep", *(session.posargs or ("--preset", "quick")))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the suite; `nox -s tests -- -k divided` passes arguments on."""
+    install(session, "tests")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Compare the models with transformers, torchvision and pytorchvideo, weights copied across."""
+    install(session, "parity")
+    session.install("--no-deps", "torchvision==0.28.0", "pytorchvideo==0.1.5")  # torch is there, and pinned
+    session.run("pytest", "tests/parity", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff, mypy and the import contracts."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session(default=False)
+def report(session: nox.Session) -> None:
+    """Write the report of a sweep again; `nox -s report -- reports/cpu` names another one than reports/quick."""
+    install(session)
+    session.run("vbench", "report", *(session.posargs or ("reports/quick",)))
+
+
+@nox.session(default=False)
+def regression(session: nox.Session) -> None:
+    """Gate the counted figures exactly against reports/baseline.json."""
+    install(session)
+    session.run("vbench", "check", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure preset `cpu` into reports/cpu: hours, on a machine with nothing else to do."""
+    install(session)
+    session.run("vbench", "sweep", "--preset", "cpu", *session.posargs)

@@ -1,0 +1,149 @@
+"""The certificate of one cost: the derived formula, the verdict on the claimed one, and the regimes of its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sympy
+
+from vbench.analysis.polynomial import Derived, Extent, Line, derive
+from vbench.analysis.regimes import Regime, regimes
+from vbench.analysis.verdict import dominant_terms, judge, parse_claim
+
+MEMORY_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # lattice points along an axis
+MEMORY_BASE: Extent = (8, 14, 14)
+SHARE_GRIDS: tuple[Extent, ...] = ((8, 14, 14), (32, 14, 14), (96, 14, 14))
+NO_CLAIM = "no claim"
+
+MemoryPeak = Callable[[Extent, str, bool], int]  # grid, kernel, with an additive bias -> bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is counted on one grid, in multiply-adds."""
+
+    macs: int
+    attention_macs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryRegimes:
+    """Predicted peak bytes along one axis, the others held."""
+
+    axis: str
+    held: str
+    kernel: str
+    bias: bool
+    regimes: tuple[Regime, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Certificate:
+    """What was derived and how it was judged; formulas in T, H, W of `units`, in multiply-adds."""
+
+    name: str
+    units: str
+    macs: str | None
+    attention_macs: str | None
+    lattice: Extent | None
+    domain: Extent | None
+    claimed: str | None
+    verdict: str
+    reason: str
+    held_out_checked: int
+    largest_excess: float
+    attention_share: dict[str, float]
+    memory: tuple[MemoryRegimes, ...]
+    latency: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The certificate as one JSON object."""
+        return asdict(self)
+
+    @property
+    def latex(self) -> str:
+        """The attention core's formula in LaTeX, its dominant terms first."""
+        if self.attention_macs is None:
+            return r"\text{no polynomial}"
+        return str(sympy.latex(_parsed(self.attention_macs)))
+
+    @property
+    def dominant(self) -> str:
+        """The attention core's terms that no other outgrows."""
+        if self.attention_macs is None or self.attention_macs == "0":
+            return ""
+        return " + ".join(str(term) for term in dominant_terms(_parsed(self.attention_macs)))
+
+
+def certificate(
+    name: str,
+    units: str,
+    figures: Callable[[Extent], Figures],
+    *,
+    claim: str | None,
+    memory: MemoryPeak | None = None,
+    hint: Callable[[Callable[[Extent], int]], list[Line] | None] = lambda _: None,
+    share_grids: Iterable[Extent] = SHARE_GRIDS,
+) -> Certificate:
+    """Derive, check and judge. `figures` counts a grid; `memory` predicts its peak; `hint` knows the lattice.
+
+    Raises:
+        AxisError: the claim cannot be parsed, or a grid cannot be counted.
+    """
+    claimed = parse_claim(claim) if claim else None
+    core = derive(lambda grid: figures(grid).attention_macs, hint(lambda grid: figures(grid).attention_macs))
+    total = derive(lambda grid: figures(grid).macs, hint(lambda grid: figures(grid).macs))
+    verdict = judge(core and core.expression, claimed) if claimed is not None else None
+    lattice = _common(core, total)
+    return Certificate(
+        name=name,
+        units=units,
+        macs=_text(total),
+        attention_macs=_text(core),
+        lattice=lattice and lattice[0],
+        domain=lattice and lattice[1],
+        claimed=claim,
+        verdict=verdict.word if verdict else NO_CLAIM,
+        reason=verdict.reason if verdict else "",
+        held_out_checked=min((part.held_out_checked for part in (core, total) if part), default=0),
+        largest_excess=max((part.largest_excess for part in (core, total) if part), default=0.0),
+        attention_share=_shares(figures, share_grids),
+        memory=tuple(_memory(memory, lattice[0] if lattice else (1, 1, 1))) if memory else (),
+    )
+
+
+def _text(derived: Derived | None) -> str | None:
+    return None if derived is None else str(derived.expression)
+
+
+def _common(core: Derived | None, total: Derived | None) -> tuple[Extent, Extent] | None:
+    """The coarser of the two lattices and the later of the two starts, axis by axis."""
+    known = [part for part in (core, total) if part]
+    if not known:
+        return None
+    lattice = tuple(max(steps) for steps in zip(*(part.lattice for part in known), strict=True))
+    domain = tuple(max(starts) for starts in zip(*(part.domain for part in known), strict=True))
+    return (lattice[0], lattice[1], lattice[2]), (domain[0], domain[1], domain[2])
+
+
+def _shares(figures: Callable[[Extent], Figures], grids: Iterable[Extent]) -> dict[str, float]:
+    counted = {"x".join(map(str, grid)): figures(grid) for grid in grids}
+    return {grid: count.attention_macs / count.macs for grid, count in counted.items() if count.macs}
+
+
+def _memory(peak: MemoryPeak, lattice: Extent) -> Iterable[MemoryRegimes]:
+    for index, symbol in enumerate("THW"):
+        sizes = [lattice[index] * size for size in MEMORY_SIZES]
+        grids = [(*MEMORY_BASE[:index], size, *MEMORY_BASE[index + 1 :]) for size in sizes]
+        held = "x".join(symbol if axis == index else str(size) for axis, size in enumerate(MEMORY_BASE))
+        for kernel in ("fused", "math"):
+            for bias in (False, True):
+                values = [peak((grid[0], grid[1], grid[2]), kernel, bias) for grid in grids]
+                found = tuple(regimes(symbol, sizes, values))
+                yield MemoryRegimes(axis=symbol, held=held, kernel=kernel, bias=bias, regimes=found)
+
+
+def _parsed(text: str) -> sympy.Expr:
+    return parse_claim(text) if any(symbol in text for symbol in "THW") else sympy.Integer(int(text))
