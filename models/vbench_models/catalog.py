@@ -26,6 +26,20 @@ XVIT = (
     "Bulat et al., 'Space-time Mixing Attention for Video Transformer', NeurIPS 2021, https://arxiv.org/abs/2106.05968"
 )
 
+MVIT = "Fan et al., 'Multiscale Vision Transformers', ICCV 2021, sec. 3.1, https://arxiv.org/abs/2104.11227"
+MEMVIT = "Wu et al., 'MeMViT: Memory-Augmented Multiscale Vision Transformer', CVPR 2022, sec. 3, https://arxiv.org/abs/2201.08383"
+SEER_ATTENTION = "Gao et al., 'SeerAttention: Learning Intrinsic Sparse Attention in Your LLMs', 2024, sec. 3, https://arxiv.org/abs/2410.13276"
+STTS = "Wang et al., 'Efficient Video Transformers with Spatial-Temporal Token Selection', ECCV 2022, sec. 3, https://arxiv.org/abs/2111.11591"
+SURVEY = "'Temporal Attention Architectures for Video Understanding', survey note, 2025, sec. 4.2; no paper has exactly this form"
+PERFORMER = (
+    "Choromanski et al., 'Rethinking Attention with Performers', ICLR 2021, sec. 2, https://arxiv.org/abs/2009.14794"
+)
+LINFORMER = (
+    "Wang et al., 'Linformer: Self-Attention with Linear Complexity', 2020, sec. 4, https://arxiv.org/abs/2006.04768"
+)
+S4 = "Gu et al., 'Efficiently Modeling Long Sequences with Structured State Spaces', ICLR 2022, https://arxiv.org/abs/2111.00396; diagonal: https://arxiv.org/abs/2206.11893"
+MAMBA = "Gu & Dao, 'Mamba', 2023, sec. 3, https://arxiv.org/abs/2312.00752; in both directions: Li et al., 'VideoMamba', ECCV 2024, https://arxiv.org/abs/2403.06977"
+
 IMAGE_PATCHES = "any number of frames; height and width multiples of 16"
 TUBELETS = "frames a multiple of 2; height and width multiples of 16"
 
@@ -356,6 +370,96 @@ PATTERNS: dict[str, Card] = {
         default_grid=VIT_GRID,
         claimed="T*(H*W)**2",
         note="1/8 of the keys' and values' channels from the next frame, 1/8 from the one before; the cost of space-only attention",
+    ),
+    "pruned": Card(
+        title="Pruned attention: learned block sparsity",
+        kind="pattern",
+        family="learned_sparsity",
+        reference=SEER_ATTENTION,
+        builder="vbench_models.attention.pruned:build",
+        default_grid=VIT_GRID,
+        claimed="T*H*W",
+        note="a quarter of the blocks of 128 keys; the scoring is counted as mixing extra",
+    ),
+    "token_selection": Card(
+        title="Dynamic token selection",
+        kind="pattern",
+        family="learned_sparsity",
+        reference=STTS,
+        builder="vbench_models.attention.token_selection:build",
+        default_grid=VIT_GRID,
+        note="half of the tokens; the others pass through unchanged; the scoring is counted as mixing extra",
+    ),
+    "temporal_pyramid": Card(
+        title="Temporal pyramid",
+        kind="pattern",
+        family="temporal_pyramid",
+        reference=SURVEY,
+        builder="vbench_models.attention.temporal_pyramid:build",
+        default_grid=VIT_GRID,
+        lattice=(4, 1, 1),
+        note="stride 4 in layers 0 to 3 (and bare), 2 in 4 to 7, 1 after",
+    ),
+    "pooling": Card(
+        title="Pooling attention",
+        kind="pattern",
+        family="pooling",
+        reference=MVIT,
+        builder="vbench_models.attention.pooling:build",
+        default_grid=VIT_GRID,
+        lattice=(1, 4, 4),
+        claimed="T*H*W*log(T*H*W)",
+        note="keys and values pooled by (1, 4, 4); the pooling convolutions are counted as mixing extra",
+    ),
+    "memory_cross": Card(
+        title="Memory cross-attention",
+        kind="pattern",
+        family="memory_cross",
+        reference=MEMVIT,
+        builder="vbench_models.attention.memory_cross:build",
+        default_grid=VIT_GRID,
+        lattice=(4, 2, 2),
+        note="one clip of a stream with a full cache of two past clips, each compressed by (4, 2, 2)",
+    ),
+    "performer": Card(
+        title="Performer: random features",
+        kind="pattern",
+        family="linear",
+        reference=PERFORMER,
+        builder="vbench_models.attention.performer:build",
+        default_grid=VIT_GRID,
+        claimed="T*H*W",
+        note="d ln d orthogonal features, 266 for d = 64; their products are counted as mixing extra",
+    ),
+    "linformer": Card(
+        title="Linformer: keys projected to a fixed length",
+        kind="pattern",
+        family="linear",
+        reference=LINFORMER,
+        builder="vbench_models.attention.linformer:build",
+        default_grid=VIT_GRID,
+        claimed="T*H*W",
+        note="256 keys from 256 tokens on; E and F are counted as mixing extra; one module belongs to one grid",
+    ),
+    "s4": Card(
+        title="S4 as a convolution",
+        kind="pattern",
+        family="state_space",
+        reference=S4,
+        builder="vbench_models.attention.s4:build",
+        default_grid=VIT_GRID,
+        claimed="T*H*W",
+        note="S4D, both directions, by FFT: n log n; making the kernel is counted as mixing extra",
+    ),
+    "selective_scan": Card(
+        title="Selective scan",
+        kind="pattern",
+        family="state_space",
+        reference=MAMBA,
+        builder="vbench_models.attention.selective_scan:build",
+        default_grid=VIT_GRID,
+        claimed="T*H*W",
+        note="Mamba in both directions; 2 strict multiply-adds a state and token, 4.5 in the public convention",
     ),
 }
 

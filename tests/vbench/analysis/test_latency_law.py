@@ -1,0 +1,66 @@
+"""Laws of time with planted coefficients, and noise of the test's own."""
+
+import numpy as np
+import pytest
+import sympy
+
+from vbench.analysis.latency_law import LatencyLaw, Point, latency_law
+from vbench.analysis.polynomial import H, T, W
+
+GRIDS = [(t, 2, 2) for t in (256, 512, 1024, 2048, 4096)] + [(4, s, s) for s in (8, 16, 24, 32, 64)]
+GRIDS += [(8, 14, 14), (16, 14, 14), (32, 14, 14)]
+DIVIDED = T * (H * W) ** 2 + H * W * T**2
+LINEAR = T * H * W
+
+
+def measured(law: sympy.Expr, byte_s: float = 0.0, noise: float = 0.005, processes: int = 5) -> list[Point]:
+    chance = np.random.default_rng(0)
+    points = []
+    for t, h, w in GRIDS:
+        moved = 4 * 768 * t * h * w
+        time_s = float(law.subs({T: t, H: h, W: w})) + byte_s * moved
+        samples = time_s * np.exp(noise * chance.standard_normal(processes))
+        points.append(Point(grid=(t, h, w), latency_s=tuple(samples), moved_bytes=moved))
+    return points
+
+
+def judged(law: sympy.Expr, formula: sympy.Expr, **options: float) -> LatencyLaw:
+    return latency_law(measured(law, **options), formula)
+
+
+def test_time_that_follows_the_formula_is_consistent_and_its_rate_is_found() -> None:
+    law = judged(1e-9 * DIVIDED, DIVIDED)
+    assert law.verdict == "consistent"
+    assert law.coefficients_s["H**2*T*W**2"] == pytest.approx(1e-9, rel=0.05)
+    assert law.largest_error < 0.05
+
+
+def test_time_that_grows_faster_than_the_formula_is_inconsistent() -> None:
+    law = judged(1e-9 * DIVIDED, LINEAR)
+    assert law.verdict == "inconsistent"
+    assert "exponent 2.0" in law.reason
+
+
+def test_time_that_is_all_bandwidth_leaves_the_formula_undecided() -> None:
+    law = judged(1e-14 * DIVIDED, DIVIDED, byte_s=1e-9)
+    assert law.verdict == "undecided"
+    assert "of the fitted time" in law.reason
+
+
+def test_noise_leaves_it_undecided() -> None:
+    assert judged(1e-9 * DIVIDED, DIVIDED, noise=1.0).verdict == "undecided"
+
+
+def test_one_process_has_no_interval() -> None:
+    law = judged(1e-9 * DIVIDED, DIVIDED, processes=1)
+    assert (law.verdict, law.reason) == ("undecided", "one process has no interval")
+
+
+def test_no_coefficient_is_negative() -> None:
+    law = judged(1e-9 * DIVIDED, DIVIDED + T * H * W + T)
+    assert min(law.coefficients_s.values()) >= 0
+
+
+def test_too_few_grids_are_refused() -> None:
+    with pytest.raises(ValueError, match="columns need as many grids; got 2"):
+        latency_law(measured(DIVIDED)[:2], DIVIDED)
