@@ -7,6 +7,7 @@ axis. A logarithm in the claim grows without bound and slower than any power.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -38,7 +39,8 @@ def parse_claim(text: str) -> sympy.Expr:
     Raises:
         AxisError: SymPy cannot parse it, or it has other symbols; `^` is taken as a power.
     """
-    names = {str(symbol): symbol for symbol in SYMBOLS} | {"log": sympy.log}
+    letters = {letter: sympy.Symbol(letter) for letter in string.ascii_letters}  # SymPy has meanings for E, I, N, ...
+    names = letters | {str(symbol): symbol for symbol in SYMBOLS} | {"log": sympy.log}
     try:
         claim = sympy.sympify(text.replace("^", "**"), locals=names)
     except (sympy.SympifyError, SyntaxError, TypeError, AttributeError, ValueError):

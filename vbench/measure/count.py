@@ -1,7 +1,8 @@
 """Counting on the meta device: parameters and multiply-adds, operator by operator.
 
 The products are those of `torch.utils.flop_counter`. `attention_macs` are the products of which neither operand is,
-or is computed from, parameters and buffers alone: q k^T and the weighted sum of v. `mixing_extra_macs` are the products
+or is computed from, parameters and buffers alone: q k^T and the weighted sum of v; and the operators that stand in for
+attention, scans and long convolutions, whoever makes their kernels. `mixing_extra_macs` are the products
 with parameters inside modules that say `is_mixing_extra = True`: what a pattern spends beside its core and the usual
 four projections, such as pooling convolutions, random features or scores.
 """
@@ -28,6 +29,7 @@ from vbench.measure.subject import build_network, input_shape
 
 ROOT = "(network)"
 ATTENTION_CORE = "attention core"
+STAND_INS = ("vbench.selective_scan", "vbench.fft_convolution")  # for attention, as one operator each
 By = Literal["component", "operator", "module"]
 Kind = Literal["attention", "mixing_extra", "other"]
 
@@ -127,7 +129,8 @@ class Ledger(TorchDispatchMode):
         formula = flop_formula(func)
         if formula is not None:
             macs = formula(*args, **kwargs, out_val=out) // 2
-            self._write_down(str(func._overloadpacket), macs, is_attention=sum(of_data) > 1)
+            operator = str(func._overloadpacket)
+            self._write_down(operator, macs, is_attention=sum(of_data) > 1 or operator in STAND_INS)
         return out
 
     def _write_down(self, operator: str, macs: int, *, is_attention: bool) -> None:

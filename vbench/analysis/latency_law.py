@@ -1,0 +1,195 @@
+"""Whether measured time follows the derived formula: a non-negative fit, and local exponents with intervals.
+
+Time is fitted as a sum of the formula's monomials, of the bytes that the operators move (where they do not grow just as
+a monomial does), and of a constant for each call, all coefficients non-negative, each point weighted by 1 / latency^2 so that short and long calls count alike.
+The slope of log time between neighbouring grids of one line is then held against the formula's own slope there. A
+line says nothing where the dominant monomial is a small part of the fitted time, or where the design cannot tell the
+columns apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import sympy
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import nnls
+
+from vbench.analysis.polynomial import SYMBOLS, Extent
+
+Word = Literal["consistent", "inconsistent", "undecided"]
+SMALLEST_SHARE = 0.3  # of the fitted time that the axis's leading monomial must have
+WORST_CONDITION = 1e4  # of the columns, each scaled to length 1
+PROPORTIONAL = 1.1  # columns whose ratio varies less than this cannot be told apart by noisy times
+SLACK = 0.15  # by which a kernel's rate may drift with size: the interval is widened by it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One grid: the median of every process, in seconds, and the bytes that the operators move."""
+
+    grid: Extent
+    latency_s: tuple[float, ...]
+    moved_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalExponent:
+    """The growth of time between two grids of a line, against the formula's."""
+
+    axis: str  # T, or HW
+    smaller: Extent
+    larger: Extent
+    measured: float
+    low: float
+    high: float
+    formula: float
+    share: float  # of the axis's leading monomials in the fitted time at the larger grid
+    verdict: Word
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatencyLaw:
+    """The fit and what follows from it."""
+
+    coefficients_s: dict[str, float]  # seconds for each unit of a term
+    condition: float
+    largest_error: float  # of the fit, as a fraction of a point's time
+    exponents: tuple[LocalExponent, ...]
+    verdict: Word
+    reason: str
+
+
+def latency_law(points: Sequence[Point], formula: sympy.Expr) -> LatencyLaw:
+    """Fit `points` by the monomials of `formula`, moved bytes and a constant, and judge the local exponents.
+
+    Raises:
+        ValueError: fewer points than columns.
+    """
+    monomials = [sympy.Mul(*(s**p for s, p in zip(SYMBOLS, powers, strict=True))) for powers in _powers(formula)]
+    columns = {str(term): [_at(term, point.grid) for point in points] for term in monomials}
+    moved = [float(point.moved_bytes) for point in points]
+    if not any(_are_proportional(moved, column) for column in columns.values()):
+        columns["moved bytes"] = moved  # else bandwidth and arithmetic grow alike, and no exponent depends on which
+    columns["call"] = [1.0] * len(points)
+    if len(points) < len(columns):
+        raise ValueError(f"{len(columns)} columns need as many grids; got {len(points)}")
+    times = np.array([np.median(point.latency_s) for point in points])
+    design = np.array(list(columns.values())).T
+    weighted = design / times[:, None]
+    scale = np.linalg.norm(weighted, axis=0)
+    solution, _ = nnls(weighted / scale, np.ones(len(points)))
+    parts = design * solution / scale
+    condition = float(np.linalg.cond(weighted / scale))
+    exponents = tuple(_exponents(points, formula, monomials, parts, condition=condition))
+    verdict, reason = _overall(exponents)
+    return LatencyLaw(
+        coefficients_s=dict(zip(columns, map(float, solution / scale), strict=True)),
+        condition=condition,
+        largest_error=float(np.abs(parts.sum(axis=1) / times - 1).max()),
+        exponents=exponents,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _exponents(
+    points: Sequence[Point],
+    formula: sympy.Expr,
+    monomials: Sequence[sympy.Expr],
+    parts: NDArray[np.float64],
+    *,
+    condition: float,
+) -> list[LocalExponent]:
+    """The last step of every line of three grids or more: there the leading monomial has the most to say."""
+    found = []
+    for axis in ("T", "HW"):
+        for line in _lines(points, axis):
+            if len(line) < 3:
+                continue
+            smaller, larger = points[line[-2]], points[line[-1]]
+            leading = _leading(monomials, axis)
+            share = float(parts[line[-1], leading].sum() / parts[line[-1]].sum())
+            found.append(_exponent(axis, (smaller, larger), formula, share=share, condition=condition))
+    return found
+
+
+def _exponent(
+    axis: str, between: tuple[Point, Point], formula: sympy.Expr, *, share: float, condition: float
+) -> LocalExponent:
+    smaller, larger = between
+    growth = np.log(_size(larger.grid, axis) / _size(smaller.grid, axis))
+    logs = [np.log(point.latency_s) for point in (smaller, larger)]
+    measured = float((np.median(logs[1]) - np.median(logs[0])) / growth)
+    spread = np.sqrt(sum(log.var(ddof=1) / len(log) if len(log) > 1 else np.inf for log in logs))
+    freedom = max(1, sum(len(log) - 1 for log in logs))
+    half = float(stats.t.ppf(0.975, freedom) * spread / growth)
+    expected = float(np.log(_at(formula, larger.grid) / _at(formula, smaller.grid)) / growth)
+    verdict, reason = _judge(measured, half, expected, share, condition)
+    return LocalExponent(
+        axis=axis, smaller=smaller.grid, larger=larger.grid, measured=measured, low=measured - half,
+        high=measured + half, formula=expected, share=share, verdict=verdict, reason=reason,
+    )  # fmt: skip
+
+
+def _judge(measured: float, half: float, expected: float, share: float, condition: float) -> tuple[Word, str]:
+    if not np.isfinite(half):
+        return "undecided", "one process has no interval"
+    if condition > WORST_CONDITION:
+        return "undecided", f"the grids cannot tell the terms apart (condition {condition:.0f})"
+    if share < SMALLEST_SHARE:
+        return "undecided", f"the leading monomial is {share:.0%} of the fitted time"
+    if half > 2 * SLACK:
+        return "undecided", f"the interval is wide: +-{half:.2f}"
+    if abs(measured - expected) <= half + SLACK:
+        return "consistent", ""
+    return "inconsistent", f"time grows with exponent {measured:.2f}, the formula with {expected:.2f}"
+
+
+def _overall(exponents: Sequence[LocalExponent]) -> tuple[Word, str]:
+    """Inconsistent if one line is, consistent if one line is and none contradicts, else undecided."""
+    for word in ("inconsistent", "consistent"):
+        for exponent in exponents:
+            if exponent.verdict == word:
+                along = f"along {exponent.axis} up to {'x'.join(map(str, exponent.larger))}"
+                return exponent.verdict, exponent.reason or along
+    return "undecided", exponents[0].reason if exponents else "no line of three grids"
+
+
+def _are_proportional(one: Sequence[float], other: Sequence[float]) -> bool:
+    ratios = np.array(one) / np.array(other)
+    return bool(ratios.max() <= PROPORTIONAL * ratios.min())
+
+
+def _lines(points: Sequence[Point], axis: str) -> list[list[int]]:
+    """Indices of the points that differ along `axis` alone, from small to large."""
+    held: dict[tuple[int, ...], list[int]] = {}
+    for index, point in enumerate(points):
+        t, h, w = point.grid
+        key = (h, w) if axis == "T" else (t, h * 1000 // w)
+        held.setdefault(key, []).append(index)
+    return [sorted(line, key=lambda index: _size(points[index].grid, axis)) for line in held.values()]
+
+
+def _leading(monomials: Sequence[sympy.Expr], axis: str) -> list[int]:
+    """The monomials of the highest degree along the axis."""
+    symbols = [SYMBOLS[0]] if axis == "T" else list(SYMBOLS[1:])
+    degrees = [sum(int(sympy.degree(term, symbol)) for symbol in symbols) for term in monomials]
+    return [index for index, degree in enumerate(degrees) if degree == max(degrees)]
+
+
+def _powers(formula: sympy.Expr) -> list[tuple[int, ...]]:
+    return [powers for powers, _ in sympy.Poly(formula, *SYMBOLS).terms() if any(powers)]
+
+
+def _at(term: sympy.Expr, grid: Extent) -> float:
+    return float(term.subs(dict(zip(SYMBOLS, grid, strict=True))))
+
+
+def _size(grid: Extent, axis: str) -> int:
+    return grid[0] if axis == "T" else grid[1] * grid[2]
