@@ -1,10 +1,10 @@
 """Whether measured time follows the derived formula: a non-negative fit, and local exponents with intervals.
 
-Time is fitted as a sum of the formula's monomials, of the bytes that the operators move (where they do not grow just as
-a monomial does), and of a constant for each call, all coefficients non-negative, each point weighted by 1 / latency^2 so that short and long calls count alike.
-The slope of log time between neighbouring grids of one line is then held against the formula's own slope there. A
-line says nothing where the dominant monomial is a small part of the fitted time, or where the design cannot tell the
-columns apart.
+Time is fitted as a sum of the formula's monomials, of the bytes that the operators move (where they do not grow just
+as a monomial does), and of a constant for each call; all coefficients are non-negative, and each point is weighted by
+1 / latency^2 so that short and long calls count alike. The slope of log time between neighbouring grids of one line is
+then held against the formula's own slope there. A line says nothing where the leading monomial is a small part of the
+fitted time, or where the design cannot tell the columns apart.
 """
 
 from __future__ import annotations

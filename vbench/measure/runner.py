@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +19,11 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from vbench.cell import Cell
-from vbench.measure.environment import available_bytes
+from vbench.measure.environment import available_bytes, usable_cores
 from vbench.measure.protocol import OUT_OF_MEMORY, WORKER, Refusal, Sample, StopRule, enter_worker
 from vbench.measure.subject import subject_of
 from vbench.results import Counted, Counts, Failed, Measured, ProcessRun, Record, Skipped
@@ -30,6 +32,8 @@ from vbench.units import seconds, size
 
 FLOOR_BYTES = 400 * 2**20  # resident in a process that has imported torch and run a product
 GRACE_S = 10.0  # a worker ends itself at its time-out; one that hangs is killed this much later
+
+_ONE_START_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +67,27 @@ class Runner:
         self._context.set_forkserver_preload([WORKER])
 
     def count(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Counts | Refusal]]:
-        """Count every cell; a process that dies on one takes no other with it."""
+        """Count every cell, as they come, in a process for each core: nothing is timed meanwhile."""
+        answers: SimpleQueue[tuple[Cell, Counts | Refusal] | BaseException] = SimpleQueue()
+
+        def count_share(share: Sequence[Cell]) -> None:
+            try:
+                for answer in self._count_in_turn(share):
+                    answers.put(answer)
+            except BaseException as error:  # for the caller, who waits on the queue
+                answers.put(error)
+
+        crew = usable_cores()
+        for share in (cells[index::crew] for index in range(crew)):
+            threading.Thread(target=count_share, args=(share,), daemon=True).start()
+        for _ in cells:
+            answer = answers.get()
+            if isinstance(answer, BaseException):
+                raise answer
+            yield answer
+
+    def _count_in_turn(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Counts | Refusal]]:
+        """Count the cells one after another; a process that dies on one takes no other with it."""
         left = list(cells)
         while left:
             with self._worker("count", left) as (process, connection):
@@ -146,11 +170,12 @@ class Runner:
 @contextmanager
 def _without_main() -> Iterator[None]:
     """Keep a fresh process from importing the caller's script again: it needs this package and nothing else."""
-    main, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _ONE_START_AT_A_TIME:
+        main, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _receive(process: ForkServerProcess, connection: Connection, timeout_s: float) -> Any:

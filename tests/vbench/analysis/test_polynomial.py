@@ -1,4 +1,4 @@
-"""Derivation from a black box: planted costs are found exactly, on the right lattice, and what is none is said to be."""
+"""Derivation from a black box: planted costs are found exactly on their lattice, and what is none is said to be."""
 
 import math
 from collections.abc import Callable
