@@ -215,14 +215,23 @@ class _Rates:
 
     def __init__(self) -> None:
         self._macs_per_s: dict[str, list[float]] = defaultdict(list)
+        self._slower: list[float] = []  # than expected: how much longer each cell took
 
     def learn(self, record: Measured) -> None:
+        """Take in how fast a cell ran, and how far off its expected duration was."""
         latency_s = median([median(run.latency_s) for run in record.processes])
         self._macs_per_s[record.cell.device].append(record.counts.macs / latency_s)
+        taken_s = sum(run.inside_s + run.harness_s for run in record.processes)
+        self._slower.append(taken_s / _duration_s(latency_s, len(record.processes)))
 
     def cell_s(self, cell: Cell, counts: Counts, settings: Settings) -> float:
         """Seconds that the cell is expected to take."""
         known = self._macs_per_s[cell.device]
         forward_s = counts.macs / (median(known) if known else CPU_MACS_PER_S)
         by_length = processes_for(forward_s)
-        return min(settings.processes or by_length, by_length) * (PROCESS_S + FORWARDS * forward_s)
+        processes = min(settings.processes or by_length, by_length)
+        return _duration_s(forward_s, processes) * (median(self._slower) if self._slower else 1.0)
+
+
+def _duration_s(forward_s: float, processes: int) -> float:
+    return processes * (PROCESS_S + FORWARDS * forward_s)

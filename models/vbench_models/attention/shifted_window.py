@@ -25,7 +25,6 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from vbench_models.layers.attention import split_heads
 from vbench_models.video import ModelError, TokenGrid
 
 Thw: TypeAlias = tuple[int, int, int]
@@ -106,34 +105,46 @@ class RelativePositionBias(nn.Module):
         self.register_buffer("index", offset_index(window_size)[: prod(clipped), : prod(clipped)], persistent=False)
 
     def forward(self) -> Float[Tensor, "heads n n"]:
-        """The bias of every pair of tokens of one window."""
-        return rearrange(self.table[self.index], "n m heads -> heads n m")
+        """The bias of every pair of tokens of one window, a matrix a head in memory, as kernels read it."""
+        return rearrange(self.table[self.index], "n m heads -> heads n m").contiguous()
 
 
 class ShiftedWindowAttention(nn.Module):
-    """Multi-head attention within windows of one grid; the windows, their bias index and mask belong to that grid."""
+    """Multi-head attention within windows of one grid; the windows, their bias index and mask belong to that grid.
 
+    Padding aside, tokens are moved twice: into shifted windows by one gather, before the projections, and back.
+    """
+
+    order: Int[Tensor, "tokens"]
+    back: Int[Tensor, "tokens"]
     run: Int[Tensor, "windows n"]
 
     def __init__(self, config: ShiftedWindowConfig, grid: TokenGrid) -> None:
         super().__init__()
         self.config = config
-        t, h, w = cut(grid, config)
+        t, h, w = self.cut = cut(grid, config)
         self.size = (t.size, h.size, w.size)
-        self.shift = (t.shift, h.shift, w.shift)
-        self.count = (t.count, h.count, w.count)
-        self.num_heads = config.num_heads
         self.qkv = nn.Linear(config.embed_dim, 3 * config.embed_dim, bias=config.qkv_bias)
         self.position_bias = RelativePositionBias(config.window_size, self.size, config.num_heads)
         self.proj = nn.Linear(config.embed_dim, config.embed_dim)
-        self.register_buffer("run", self._runs(), persistent=False)
+        order = by_window(torch.arange(prod(axis.padded for axis in self.cut)), self.cut).flatten()
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("back", order.argsort(), persistent=False)
+        self.register_buffer("run", runs(self.cut), persistent=False)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:
         """The update of `x`; padding is added before the projections and cut off after them."""
-        _, t, h, w, _ = x.shape
-        out = self.core(*split_heads(self.qkv(pad_to_windows(x, self.size)), self.num_heads))
-        update: Tensor = self.proj(rearrange(out, "b heads t h w d -> b t h w (heads d)"))
-        return update[:, :t, :h, :w]
+        tokens = rearrange(pad_to_windows(x, self.size), "b t h w c -> b (t h w) c").index_select(1, self.order)
+        windows = rearrange(tokens, "b (windows n) c -> (b windows) n c", n=prod(self.size))
+        q, k, v = rearrange(
+            self.qkv(windows),
+            "windows n (three heads d) -> three windows heads n d",
+            three=3,
+            heads=self.config.num_heads,
+        )
+        update = self.proj(rearrange(self._attend(q, k, v), "windows heads n d -> windows n (heads d)"))
+        update = rearrange(update, "(b windows) n c -> b (windows n) c", b=len(x)).index_select(1, self.back)
+        return self._on_grid(update, x.shape[1:4])
 
     def core(
         self,
@@ -142,40 +153,57 @@ class ShiftedWindowAttention(nn.Module):
         v: Float[Tensor, "b heads t h w d"],
     ) -> Float[Tensor, "b heads t h w d"]:
         """Attention alone; a grid that the windows do not divide is padded with queries, keys and values of zero."""
-        b, _, t, h, w, _ = q.shape
-        q, k, v = (self._to_windows(x) for x in (q, k, v))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=self._bias_and_mask(b))
-        return self._from_windows(out)[:, :, :t, :h, :w]
+        out = self._attend(*(self._to_windows(x) for x in (q, k, v)))
+        out = rearrange(out, "(b windows) heads n d -> b (windows n) heads d", b=len(q)).index_select(1, self.back)
+        grid = self._on_grid(rearrange(out, "b n heads d -> b n (heads d)"), q.shape[2:5])
+        return rearrange(grid, "b t h w (heads d) -> b heads t h w d", heads=q.shape[1])
+
+    def _attend(
+        self,
+        q: Float[Tensor, "windows heads n d"],
+        k: Float[Tensor, "windows heads n d"],
+        v: Float[Tensor, "windows heads n d"],
+    ) -> Float[Tensor, "windows heads n d"]:
+        batch = len(q) // prod(axis.count for axis in self.cut)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=self._bias_and_mask(batch))
 
     def _bias_and_mask(self, batch: int) -> Float[Tensor, "windows heads n n"]:
         """What is added to the scores: one bias for all regular windows, or its masked copy for each shifted window."""
         bias: Tensor = rearrange(self.position_bias(), "heads n m -> 1 heads n m")
-        if not any(self.shift):
+        if not any(axis.shift for axis in self.cut):
             return bias
         apart = rearrange(self.run, "windows n -> windows 1 n 1") != rearrange(self.run, "windows m -> windows 1 1 m")
-        return repeat(bias.masked_fill(apart, -torch.inf), "windows ... -> (b windows) ...", b=batch)
+        masked = torch.where(apart, -torch.inf, bias)  # one pass, where masked_fill copies first
+        return repeat(masked, "windows ... -> (b windows) ...", b=batch) if batch > 1 else masked
 
-    def _to_windows(self, x: Shaped[Tensor, "b heads t h w d"]) -> Shaped[Tensor, "windows heads n d"]:
-        t, h, w = self.size
-        x = roll(pad_to_windows(x, self.size), [-shift for shift in self.shift])
-        return rearrange(x, "b heads (nt t) (nh h) (nw w) d -> (b nt nh nw) heads (t h w) d", t=t, h=h, w=w)
+    def _to_windows(self, x: Float[Tensor, "b heads t h w d"]) -> Float[Tensor, "windows heads n d"]:
+        tokens = rearrange(pad_to_windows(x, self.size), "b heads t h w d -> b (t h w) heads d")
+        windows = tokens.index_select(1, self.order)
+        return rearrange(windows, "b (windows n) heads d -> (b windows) heads n d", n=prod(self.size))
 
-    def _from_windows(self, x: Float[Tensor, "windows heads n d"]) -> Float[Tensor, "b heads t h w d"]:
-        (nt, nh, nw), (t, h, w) = self.count, self.size
-        axes = {"nt": nt, "nh": nh, "nw": nw, "t": t, "h": h, "w": w}
-        x = rearrange(x, "(b nt nh nw) heads (t h w) d -> b heads (nt t) (nh h) (nw w) d", **axes)
-        return roll(x, self.shift)
+    def _on_grid(self, tokens: Float[Tensor, "b n c"], extents: Sequence[int]) -> Float[Tensor, "b t h w c"]:
+        """The tokens in their places, without the padding."""
+        padded_t, padded_h, _ = (axis.padded for axis in self.cut)
+        t, h, w = extents
+        return rearrange(tokens, "b (t h w) c -> b t h w c", t=padded_t, h=padded_h)[:, :t, :h, :w]
 
-    def _runs(self) -> Int[Tensor, "windows n"]:
-        """A number for each token of each window; tokens with different ones were brought together by the wrap alone.
 
-        Along one axis the window of position p is floor((p - shift) / size), with -1 for what the shift wraps around.
-        """
-        axes = zip(self.count, self.size, self.shift, strict=True)
-        t, h, w = ((torch.arange(count * size) - shift) // size for count, size, shift in axes)
-        _, nh, nw = self.count
-        run = (t[:, None, None] * (nh + 1) + h[:, None]) * (nw + 1) + w
-        return rearrange(self._to_windows(rearrange(run, "t h w -> 1 1 t h w 1")), "windows 1 n 1 -> windows n")
+def by_window(numbers: Int[Tensor, "tokens"], axes: tuple[Cut, Cut, Cut]) -> Int[Tensor, "windows n"]:
+    """What a padded grid, flattened, holds at each place of each window, after the cyclic shift."""
+    t, h, w = axes
+    grid = rearrange(numbers, "(t h w) -> t h w", t=t.padded, h=h.padded)
+    shifted = torch.roll(grid, (-t.shift, -h.shift, -w.shift), dims=(0, 1, 2))
+    return rearrange(shifted, "(nt t) (nh h) (nw w) -> (nt nh nw) (t h w)", t=t.size, h=h.size, w=w.size)
+
+
+def runs(axes: tuple[Cut, Cut, Cut]) -> Int[Tensor, "windows n"]:
+    """A number for each token of each window; tokens with different ones were brought together by the wrap alone.
+
+    Along one axis the window of position p is floor((p - shift) / size), with -1 for what the shift wraps around.
+    """
+    t, h, w = ((torch.arange(axis.padded) - axis.shift) // axis.size for axis in axes)
+    run = (t[:, None, None] * (axes[1].count + 1) + h[:, None]) * (axes[2].count + 1) + w
+    return by_window(run.flatten(), axes)
 
 
 def build(grid: TokenGrid, dim: int, num_heads: int, layer: int = 1) -> ShiftedWindowAttention:
@@ -223,8 +251,3 @@ def pad_to_windows(x: Shaped[Tensor, "*lead t h w c"], size: Thw) -> Shaped[Tens
     """Zeros at the far end of t, h and w, up to the next multiple of `size`."""
     t, h, w = (-extent % multiple for extent, multiple in zip(x.shape[-4:-1], size, strict=True))
     return F.pad(x, (0, 0, 0, w, 0, h, 0, t)) if t or h or w else x
-
-
-def roll(x: Shaped[Tensor, "b heads t h w d"], shift: Sequence[int]) -> Shaped[Tensor, "b heads t h w d"]:
-    """A cyclic shift of the grid; without one, `x` itself rather than a copy."""
-    return torch.roll(x, tuple(shift), dims=(2, 3, 4)) if any(shift) else x

@@ -131,7 +131,9 @@ def towards(
     block: Block, frames: Float[Tensor, "b kept h w c"], scores: Float[Tensor, "b kept"]
 ) -> Float[Tensor, "b kept h w c"]:
     """The frames, moved towards the block's output by the sigmoid of their scores."""
-    return torch.lerp(frames, block(frames), rearrange(scores.sigmoid(), "b kept -> b kept 1 1 1"))
+    share = rearrange(scores.sigmoid(), "b kept -> b kept 1 1 1")
+    out: Tensor = frames + share * (block(frames) - frames)
+    return out
 
 
 def build(grid: TokenGrid, dim: int, num_heads: int) -> GatedTemporal:  # noqa: ARG001 - every grid will do
@@ -153,8 +155,8 @@ def build_masked(grid: TokenGrid, dim: int, num_heads: int) -> MaskedTemporal:  
 
 
 def kept_frames(frames: int, config: GatedTemporalConfig) -> int:
-    """Kept frames of a clip: the fraction, rounded up."""
-    return ceil(config.keep * frames)
+    """Kept frames of a clip: the fraction, rounded up, but not for the last digit of 0.55 * 100; at least one."""
+    return max(1, ceil(round(config.keep * frames, 9)))
 
 
 def core_macs(grid: TokenGrid, config: TemporalBlockConfig, *, kept: int) -> int:

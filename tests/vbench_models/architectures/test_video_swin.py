@@ -78,7 +78,11 @@ def test_grids_round_up_and_keep_time() -> None:
 def test_every_other_block_is_shifted_unless_its_window_covers_the_grid() -> None:
     with torch.device("meta"):
         model = video_swin_t(DEFAULT)
-    shifts = [module.shift for module in model.modules() if isinstance(module, ShiftedWindowAttention)]
+    shifts = [
+        tuple(axis.shift for axis in module.cut)
+        for module in model.modules()
+        if isinstance(module, ShiftedWindowAttention)
+    ]
     assert shifts == [(0, 0, 0), (4, 3, 3)] * 5 + [(0, 0, 0), (4, 0, 0)]
 
 
