@@ -38,6 +38,7 @@ PRESETS = ("quick", "cpu", "gpu", "full")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Directory to write to.")]
 Records = Annotated[Path | None, typer.Option("--records", help="Directory of a sweep; default: the latest.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 where a claim does not hold.")]
 ByOption = Annotated[str | None, typer.Option("--by", help="Split MACs by component, operator or module.")]
 
 
@@ -406,6 +407,53 @@ def guide(
         _console().print(guide_table(answer))
     if not answer.ranking:
         sys.exit(NO_ANSWER)
+
+
+@app.command()
+def certify(
+    names: Annotated[list[str], typer.Argument(help="Patterns or architectures; `all` for every pattern.")],
+    claim: Annotated[str | None, typer.Option(help="A formula in T, H, W to judge, as in T*H*W.")] = None,
+    out: Out = None,
+    strict: Strict = False,
+    as_json: AsJson = False,
+) -> None:
+    """Derive the exact cost formula from counts, and hold the claimed one against it."""
+    from vbench.proof import certify as derive
+    from vbench.report.certificates import certificate_text, write_certificates
+    from vbench_models.catalog import PATTERNS
+
+    keys = list(PATTERNS) if names == ["all"] else names
+    certificates = []
+    for key in keys:
+        certificates.append(derive(key, claim))
+        print(f"certified {key}", file=sys.stderr)
+    if out is not None:
+        write_certificates(certificates, out)
+    if as_json:
+        _print_json([certificate.to_json() for certificate in certificates])
+    else:
+        print("\n".join(certificate_text(certificate) for certificate in certificates))
+    if strict and any(certificate.verdict not in ("exact", "same order", "no claim") for certificate in certificates):
+        sys.exit(CHANGED)
+
+
+@app.command()
+def claims(out: Out = None, strict: Strict = False, as_json: AsJson = False) -> None:
+    """Judge the literature's claims on formulas, each with what was derived and the evidence."""
+    from vbench.analysis.claims import read_claims
+    from vbench.proof import judge_by_counts
+    from vbench.report.certificates import claims_markdown, claims_table
+
+    judged = judge_by_counts(read_claims())
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "claims.md").write_text(claims_markdown(judged), encoding="utf-8")
+    if as_json:
+        _print_json([entry.to_json() for entry in judged])
+    else:
+        _console().print(claims_table(judged))
+    if strict and any(entry.verdict in ("under-states", "contradicted") for entry in judged):
+        sys.exit(CHANGED)
 
 
 @app.command()

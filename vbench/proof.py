@@ -5,15 +5,17 @@ Knows both, which do not know each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 
 from vbench.analysis.certificate import Certificate, Figures, certificate
+from vbench.analysis.claims import KEPT_FRACTIONS, Claim, Evidence, Judged, judge_claims, keys_of
 from vbench.analysis.polynomial import BASE, Extent, Line, line_of
 from vbench.cell import Cell
 from vbench.measure.count import tally_cell
 from vbench.measure.footprint import footprint_of_cell
+from vbench.measure.sketches import core_by_fraction, masked_strided_macs, strided_macs
 from vbench.measure.subject import card_of
 
 TOKENS, PIXELS = "tokens", "frames and pixels"
@@ -48,6 +50,18 @@ def certify(name: str, claim: str | None = None) -> Certificate:
         memory=peak if card.kind == "pattern" else None,
         hint=_hint(card.lattice),
     )
+
+
+def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
+    """Every claim with its verdict; certifies the systems that the claims speak of."""
+    claims = list(claims)
+    evidence = Evidence(
+        certificates={key: certify(key) for key in keys_of(claims)},
+        core_by_fraction=core_by_fraction(KEPT_FRACTIONS),
+        masked_strided_macs=masked_strided_macs(),
+        strided_macs=strided_macs(),
+    )
+    return judge_claims(claims, evidence)
 
 
 def _cells(name: str) -> Callable[[Extent], Cell]:

@@ -1,0 +1,64 @@
+"""Counts that no catalog key has: patterns at other fractions, and a sketch that masks instead of skipping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vbench.measure.count import tally
+from vbench.measure.subject import PATTERN_DIM, PATTERN_HEADS
+from vbench_models import TokenGrid
+from vbench_models.attention.core import CoreOnly
+from vbench_models.attention.pruned import PrunedAttention, PrunedConfig
+from vbench_models.attention.strided import StridedAttention, StridedConfig
+from vbench_models.attention.token_selection import TokenSelectionAttention, TokenSelectionConfig
+
+GRID = TokenGrid(8, 16, 16)  # 16 blocks of 128 tokens: every fraction keeps whole blocks
+STRIDED_GRID = TokenGrid(8, 14, 14)
+
+
+class MaskedStrided(nn.Module):
+    """The sketch: all scores along time, then a mask that hides all frames but every `stride`-th."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, qkv: Tensor) -> Tensor:
+        """`b t h w (three heads d)` to `b h w heads t d`."""
+        q, k, v = rearrange(qkv, "b t h w (three heads d) -> three b h w heads t d", three=3, heads=PATTERN_HEADS)
+        scores = q @ k.mT * q.shape[-1] ** -0.5
+        hidden = torch.arange(scores.shape[-1], device=scores.device) % self.stride != 0
+        out: Tensor = scores.masked_fill(hidden, -torch.inf).softmax(-1) @ v
+        return out
+
+
+def masked_strided_macs() -> int:
+    """MACs of the sketch at 8 x 14 x 14 tokens."""
+    return _attention_macs(MaskedStrided(StridedConfig().stride), STRIDED_GRID)
+
+
+def strided_macs() -> int:
+    """MACs of the pattern that slices the frames away, at the same grid."""
+    return _attention_macs(CoreOnly(StridedAttention(StridedConfig()), PATTERN_HEADS), STRIDED_GRID)
+
+
+def core_by_fraction(fractions: Iterable[float]) -> dict[str, dict[float, int]]:
+    """Attention MACs of the two patterns of learned sparsity, by the fraction that they keep."""
+    counts: dict[str, dict[float, int]] = {"pruned": {}, "token_selection": {}}
+    for keep in fractions:
+        with torch.device("meta"):
+            pruned = PrunedAttention(PrunedConfig(embed_dim=PATTERN_DIM, num_heads=PATTERN_HEADS, keep=keep))
+            selected = TokenSelectionAttention(
+                TokenSelectionConfig(embed_dim=PATTERN_DIM, num_heads=PATTERN_HEADS, keep=keep)
+            )
+        counts["pruned"][keep] = _attention_macs(CoreOnly(pruned, PATTERN_HEADS), GRID)
+        counts["token_selection"][keep] = _attention_macs(CoreOnly(selected, PATTERN_HEADS), GRID)
+    return counts
+
+
+def _attention_macs(core: nn.Module, grid: TokenGrid) -> int:
+    return tally(core, torch.empty(1, grid.t, grid.h, grid.w, 3 * PATTERN_DIM, device="meta")).attention_macs

@@ -1,0 +1,104 @@
+"""Certificates and judged claims as text: for the terminal, and one Markdown page a pattern."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import rich.box
+import rich.table
+from rich.text import Text
+from tabulate import tabulate
+
+from vbench import units
+from vbench.analysis.certificate import Certificate
+from vbench.analysis.claims import Judged
+from vbench.report.tables import CONVENTION, markdown_text
+
+
+def certificate_text(certificate: Certificate) -> str:
+    """The certificate for a terminal."""
+    return "\n".join(f"{head + ':':<18}{text}" for head, text in _rows(certificate)) + "\n"
+
+
+def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
+    yield "name", certificate.name
+    yield "units", f"T, H, W in {certificate.units}; {CONVENTION}"
+    yield "attention core", certificate.attention_macs or "no polynomial"
+    if certificate.dominant:
+        yield "  dominant", certificate.dominant
+    yield "  LaTeX", certificate.latex
+    yield "whole", certificate.macs or "no polynomial"
+    if certificate.lattice and certificate.domain:
+        lattice, domain = (units.extent(*sizes) for sizes in (certificate.lattice, certificate.domain))
+        yield (
+            "holds on",
+            f"multiples of {lattice}, from {domain} on; {certificate.held_out_checked} held-out grids agree",
+        )
+    if certificate.largest_excess > 0:
+        yield "  off it", f"up to {units.percent(certificate.largest_excess)} more: padding"
+    yield "claimed", certificate.claimed or "nothing"
+    yield "verdict", f"{certificate.verdict}{f' ({certificate.reason})' if certificate.reason else ''}"
+    shares = (f"{units.percent(share)} at {grid}" for grid, share in certificate.attention_share.items())
+    yield "attention's share", ", ".join(shares) or "-"
+    for part in certificate.memory:
+        bias = " and a bias" if part.bias else ""
+        yield f"memory, {part.held}", f"{part.kernel} attention{bias}: {_regimes(part.regimes, part.axis)}"
+
+
+def _regimes(regimes: Sequence[object], axis: str) -> str:
+    words = []
+    for regime in regimes:
+        smallest, largest, expression = (getattr(regime, name) for name in ("smallest", "largest", "expression"))
+        span = f"{axis} = {smallest}" if smallest == largest else f"{axis} {smallest} to {largest}"
+        words.append(f"{expression} bytes, {span}" if expression else f"no law, {span}")
+    return "; ".join(words)
+
+
+def write_certificates(certificates: Sequence[Certificate], directory: Path) -> list[Path]:
+    """`certificates.json`, and a Markdown page for each."""
+    directory.mkdir(parents=True, exist_ok=True)
+    document = directory / "certificates.json"
+    document.write_text(json.dumps([entry.to_json() for entry in certificates], indent=2) + "\n", encoding="utf-8")
+    paths = [document]
+    for certificate in certificates:
+        path = directory / f"{_file_name(certificate.name)}.md"
+        path.write_text(certificate_markdown(certificate), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def certificate_markdown(certificate: Certificate) -> str:
+    """The certificate as a page of its own."""
+    rows = [
+        (head.strip(), f"${text}$" if head.strip() == "LaTeX" else markdown_text(text))
+        for head, text in _rows(certificate)
+    ]
+    return f"# Certificate: {markdown_text(certificate.name)}\n\n{tabulate(rows, ('', ''), tablefmt='pipe')}\n"
+
+
+def claims_table(judged: Iterable[Judged]) -> rich.table.Table:
+    """Every claim with its verdict, for a terminal."""
+    table = rich.table.Table("id", "claim", "verdict", "derived", "evidence", box=rich.box.SIMPLE_HEAD)
+    for entry in judged:
+        cells = (entry.id, entry.statement, entry.verdict, entry.derived, entry.evidence)
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def claims_markdown(judged: Iterable[Judged]) -> str:
+    """Every claim with its verdict, evidence, source and the command that makes it again."""
+    heads = ("id", "claim", "claimed", "verdict", "derived", "evidence", "source", "again with")
+    rows = [
+        [markdown_text(text) for text in (
+            entry.id, entry.statement, entry.claimed, entry.verdict, entry.derived, entry.evidence, entry.source,
+            entry.reproduce,
+        )]
+        for entry in judged
+    ]  # fmt: skip
+    return f"# Claims on formulas\n\n{CONVENTION}.\n\n{tabulate(rows, heads, tablefmt='pipe', disable_numparse=True)}\n"
+
+
+def _file_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in name)
