@@ -33,6 +33,7 @@ app = typer.Typer(
 
 CHANGED, USERS_MISTAKE, NO_ANSWER, INTERRUPTED = 1, 2, 3, 130
 LOG_WIDTH = 160
+CERTIFICATES = Path("reports/certificates")
 PRESETS = ("quick", "cpu", "gpu", "full")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -413,20 +414,21 @@ def guide(
 def certify(
     names: Annotated[list[str], typer.Argument(help="Patterns or architectures; `all` for every pattern.")],
     claim: Annotated[str | None, typer.Option(help="A formula in T, H, W to judge, as in T*H*W.")] = None,
+    latency: Annotated[bool, typer.Option("--latency", help="Time the bare attention against the formula.")] = False,
     out: Out = None,
     strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
     """Derive the exact cost formula from counts, and hold the claimed one against it."""
-    from vbench.proof import certify as derive
+    from vbench.proof import certify_each, with_latency
     from vbench.report.certificates import certificate_text, write_certificates
     from vbench_models.catalog import PATTERNS
 
     keys = list(PATTERNS) if names == ["all"] else names
     certificates = []
-    for key in keys:
-        certificates.append(derive(key, claim))
-        print(f"certified {key}", file=sys.stderr)
+    for certificate in certify_each(keys, claim):
+        certificates.append(with_latency(certificate, (out or CERTIFICATES) / "records") if latency else certificate)
+        print(f"certified {certificate.name}: {certificate.verdict}", file=sys.stderr)
     if out is not None:
         write_certificates(certificates, out)
     if as_json:

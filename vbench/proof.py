@@ -5,18 +5,35 @@ Knows both, which do not know each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
+from itertools import repeat
+from pathlib import Path
 
 from vbench.analysis.certificate import Certificate, Figures, certificate
 from vbench.analysis.claims import KEPT_FRACTIONS, Claim, Evidence, Judged, judge_claims, keys_of
-from vbench.analysis.polynomial import BASE, Extent, Line, line_of
+from vbench.analysis.latency_law import LatencyLaw, Point, latency_grids, latency_law
+from vbench.analysis.polynomial import BASE, Extent, Line, hinted_line
+from vbench.analysis.verdict import parse_claim
 from vbench.cell import Cell
-from vbench.measure.count import tally_cell
+from vbench.console import listener
+from vbench.errors import AxisError
+from vbench.grid import Block, Grid
+from vbench.measure.count import check_pattern, tally_cell
+from vbench.measure.environment import usable_cores
 from vbench.measure.footprint import footprint_of_cell
+from vbench.measure.runner import without_main
 from vbench.measure.sketches import core_by_fraction, masked_strided_macs, strided_macs
 from vbench.measure.subject import card_of
+from vbench.measure.user_models import is_users
+from vbench.results import Measured
+from vbench.stats import median
+from vbench.store import Store
+from vbench.sweep import Listener, Sweep
+from vbench_models.loading import CORE
 
 TOKENS, PIXELS = "tokens", "frames and pixels"
 
@@ -30,6 +47,8 @@ def certify(name: str, claim: str | None = None) -> Certificate:
     """
     card = card_of(name)
     cell_of = _cells(name)
+    if is_users(name) and card.kind == "pattern":
+        check_pattern(cell_of(BASE))
     units = (
         TOKENS if card.kind == "pattern" else f"tokens of {_text(card.tubelet_size)}" if card.tubelet_size else PIXELS
     )
@@ -52,11 +71,71 @@ def certify(name: str, claim: str | None = None) -> Certificate:
     )
 
 
+def certify_each(names: Sequence[str], claim: str | None = None) -> Iterator[Certificate]:
+    """A certificate for each name, in their order; several are derived side by side, a process for each core."""
+    if len(names) == 1:
+        yield certify(names[0], claim)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with without_main(), ProcessPoolExecutor(usable_cores(), mp_context=context) as pool:
+        yield from pool.map(certify, names, repeat(claim))
+
+
+def with_latency(proved: Certificate, directory: Path) -> Certificate:
+    """The certificate with what time says of it."""
+    with listener() as told:
+        return replace(proved, latency=time_core(proved, directory, told))
+
+
+def time_core(proved: Certificate, directory: Path, told: Listener) -> LatencyLaw:
+    """Measure the pattern's bare attention where each monomial dominates in turn, and hold time against the formula.
+
+    Records go to `directory`; run it again and it resumes. A user's pattern is measured whole, against its whole cost.
+
+    Raises:
+        AxisError: the name is no pattern, or its cost is no polynomial.
+    """
+    name = proved.name if is_users(proved.name) else f"{CORE}{proved.name}"
+    formula = proved.macs if is_users(proved.name) else proved.attention_macs
+    if card_of(proved.name).kind != "pattern" or not formula or proved.lattice is None or proved.domain is None:
+        raise AxisError(f"{proved.name} cannot be timed against a formula: --latency wants a pattern with a polynomial")
+    law = parse_claim(formula)
+    grids = latency_grids(law, proved.lattice, proved.domain)
+    Sweep(grid_of(name, grids), directory, told).run()
+    return latency_law(_points(directory, name, grids), law)
+
+
+def _points(directory: Path, name: str, grids: Sequence[Extent]) -> list[Point]:
+    measured = [
+        record
+        for record in Store(directory).records()
+        if isinstance(record, Measured) and record.cell.model == name and _extent(record.cell) in grids
+    ]
+    return [
+        Point(
+            grid=_extent(record.cell),
+            latency_s=tuple(median(run.latency_s) for run in record.processes),
+            moved_bytes=record.counts.op_bytes,
+        )
+        for record in measured
+    ]
+
+
+def grid_of(name: str, grids: Sequence[Extent]) -> Grid:
+    """The sweep of one pattern over grids of tokens."""
+    return Grid(title="certify", blocks=(Block(models=(name,), grids=tuple(grids)),))
+
+
+def _extent(cell: Cell) -> Extent:
+    return cell.frames, cell.height, cell.width
+
+
 def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
     """Every claim with its verdict; certifies the systems that the claims speak of."""
     claims = list(claims)
     evidence = Evidence(
-        certificates={key: certify(key) for key in keys_of(claims)},
+        certificates={certificate.name: certificate for certificate in certify_each(keys_of(claims))},
         core_by_fraction=core_by_fraction(KEPT_FRACTIONS),
         masked_strided_macs=masked_strided_macs(),
         strided_macs=strided_macs(),
@@ -79,7 +158,7 @@ def _hint(lattice: Extent | None) -> Callable[[Callable[[Extent], int]], list[Li
     def lines(count: Callable[[Extent], int]) -> list[Line] | None:
         if lattice is None:
             return None
-        found = [line_of(count, axis, step, step, BASE) for axis, step in enumerate(lattice)]
+        found = [hinted_line(count, axis, step, BASE) for axis, step in enumerate(lattice)]
         known = [line for line in found if line is not None]
         return known if len(known) == len(found) else None
 

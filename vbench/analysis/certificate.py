@@ -8,11 +8,12 @@ from typing import Any
 
 import sympy
 
+from vbench.analysis.latency_law import LatencyLaw
 from vbench.analysis.polynomial import Derived, Extent, Line, derive
 from vbench.analysis.regimes import Regime, regimes
 from vbench.analysis.verdict import dominant_terms, judge, parse_claim
 
-MEMORY_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # lattice points along an axis
+MEMORY_SIZES = (1, 2, 3, 4, 6, 8, 12, 16)  # lattice points along an axis
 MEMORY_BASE: Extent = (8, 14, 14)
 SHARE_GRIDS: tuple[Extent, ...] = ((8, 14, 14), (32, 14, 14), (96, 14, 14))
 NO_CLAIM = "no claim"
@@ -56,7 +57,7 @@ class Certificate:
     largest_excess: float
     attention_share: dict[str, float]
     memory: tuple[MemoryRegimes, ...]
-    latency: dict[str, Any] | None = None
+    latency: LatencyLaw | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The certificate as one JSON object."""

@@ -24,6 +24,7 @@ from vbench.analysis.polynomial import SYMBOLS, Extent
 Word = Literal["consistent", "inconsistent", "undecided"]
 SMALLEST_SHARE = 0.3  # of the fitted time that the axis's leading monomial must have
 WORST_CONDITION = 1e4  # of the columns, each scaled to length 1
+MOST_MACS = 6e10
 PROPORTIONAL = 1.1  # columns whose ratio varies less than this cannot be told apart by noisy times
 SLACK = 0.15  # by which a kernel's rate may drift with size: the interval is widened by it
 
@@ -63,6 +64,23 @@ class LatencyLaw:
     exponents: tuple[LocalExponent, ...]
     verdict: Word
     reason: str
+
+
+def latency_grids(formula: sympy.Expr, lattice: Extent, domain: Extent) -> list[Extent]:
+    """Grids where time rules, where space rules, and between: on the lattice, and no longer than a second or so."""
+    wanted = [
+        *((t, 2, 2) for t in (256, 512, 1024, 2048, 4096)),
+        *((2, side, side) for side in (16, 24, 32, 48, 64)),
+        *((t, 14, 14) for t in (4, 8, 16, 32)),
+        *((8, side, side) for side in (7, 21, 28)),
+    ]
+    grids = [_on_lattice(grid, lattice, domain) for grid in wanted]
+    return [grid for grid in dict.fromkeys(grids) if _at(formula, grid) <= MOST_MACS]
+
+
+def _on_lattice(grid: Extent, lattice: Extent, domain: Extent) -> Extent:
+    t, h, w = (max(start, -(-size // step) * step) for size, step, start in zip(grid, lattice, domain, strict=True))
+    return t, h, w
 
 
 def latency_law(points: Sequence[Point], formula: sympy.Expr) -> LatencyLaw:

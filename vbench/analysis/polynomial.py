@@ -28,6 +28,7 @@ STEPS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16)
 LATEST_START = 16
 BASE: Extent = (8, 14, 14)  # where the other two axes stand while one is searched
 HELD_OUT = 8
+OFF_LATTICE = 6
 FAR = 48  # a line must hold as far as here: clipped windows follow a law of their own while they are clipped
 LATER = (1, 2, 4, 8)  # factors of the starts, for laws that hold from some number of tokens on (the k of k-NN, say)
 
@@ -79,6 +80,16 @@ def derive(count: Count, hint: Sequence[Line] | None = None) -> Derived | None:
     return None
 
 
+def hinted_line(count: Count, axis: int, step: int, base: Extent) -> Line | None:
+    """The line of a known step, with the degree that its first points show; held-out points must bear it out."""
+    try:
+        values = [count(_at(base, axis, step * index)) for index in range(1, MAX_DEGREE + 2)]
+    except AxisError:
+        return None
+    degree = _degree(values)
+    return None if degree > MAX_DEGREE else Line(step, step, degree)
+
+
 def line_of(count: Count, axis: int, step: int, start: int, base: Extent) -> Line | None:
     """The line of this step and start, if the count is a polynomial along it while the other axes stand at `base`."""
     sizes = [start + step * index for index in range(MAX_DEGREE + 3)]  # two more than the highest degree needs
@@ -121,7 +132,7 @@ def _degree(values: Sequence[int]) -> int:
             degree = order
         differences = [later - earlier for earlier, later in itertools.pairwise(differences)]
         order += 1
-    return degree if degree < len(values) - 2 else len(values)
+    return degree if degree < len(values) - 1 else len(values)
 
 
 def _interpolate(count: Count, lines: Sequence[Line]) -> dict[Extent, Fraction]:
@@ -169,7 +180,7 @@ def _largest_excess(count: Count, coefficients: dict[Extent, Fraction], lines: S
     if all(line.step == 1 for line in lines):
         return 0.0
     excesses = [0.0]
-    for _ in range(HELD_OUT):
+    for _ in range(OFF_LATTICE):
         grid = _triple(chance.randint(line.start, line.start + 3 * line.step) for line in lines)
         excesses.append(float(count(grid) / _value(coefficients, grid)) - 1)
     return max(excesses)

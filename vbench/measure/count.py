@@ -24,7 +24,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from vbench.cell import Cell
-from vbench.measure.formulas import flop_formula
+from vbench.errors import AxisError
+from vbench.measure.formulas import flop_formula, run_on_meta
 from vbench.measure.subject import build_network, input_shape
 
 ROOT = "(network)"
@@ -89,6 +90,24 @@ def tally_cell(cell: Cell) -> Tally:
     return tally(network, torch.empty(input_shape(cell), device="meta"))
 
 
+def check_pattern(cell: Cell) -> None:
+    """Refuse a user's pattern that cannot be certified.
+
+    Raises:
+        AxisError: it changes the shape, or does not count the same twice.
+        UncountedOperatorError: it uses an operator that is on no list.
+    """
+    network, shape = build_network(cell, torch.device("meta")), input_shape(cell)
+    with torch.no_grad():
+        out = network(torch.empty(shape, device="meta"))
+    if not isinstance(out, Tensor) or out.shape != shape:
+        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise AxisError(f"{cell.model} must map b t h w c to the same shape; {tuple(shape)} became {got}")
+    counts = {tally_cell(cell).macs for _ in range(3)}
+    if len(counts) > 1:
+        raise AxisError(f"{cell.model} does not count the same twice: {', '.join(map(str, sorted(counts)))} MACs")
+
+
 def tally(network: nn.Module, *inputs: Tensor) -> Tally:
     """Count one forward of `network`, which lies on the meta device like its inputs."""
     params = sum(parameter.numel() for parameter in network.parameters())
@@ -121,7 +140,7 @@ class Ledger(TorchDispatchMode):
     ) -> Any:
         """Run the operator and write it down."""
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = run_on_meta(func, args, kwargs)
         operands = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         of_data = [self._is_data(operand) for operand in operands]
         if any(of_data):

@@ -152,7 +152,7 @@ class Runner:
         """A worker and the connection to it; on leaving it is gone, whatever it was doing."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=enter_worker, args=(task, theirs, *arguments), daemon=True)
-        with _without_main():
+        with without_main():
             process.start()
         theirs.close()
         try:
@@ -168,7 +168,7 @@ class Runner:
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Keep a fresh process from importing the caller's script again: it needs this package and nothing else."""
     with _ONE_START_AT_A_TIME:
         main, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")

@@ -14,6 +14,7 @@ from tabulate import tabulate
 from vbench import units
 from vbench.analysis.certificate import Certificate
 from vbench.analysis.claims import Judged
+from vbench.analysis.latency_law import LatencyLaw
 from vbench.report.tables import CONVENTION, markdown_text
 
 
@@ -45,6 +46,22 @@ def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
     for part in certificate.memory:
         bias = " and a bias" if part.bias else ""
         yield f"memory, {part.held}", f"{part.kernel} attention{bias}: {_regimes(part.regimes, part.axis)}"
+
+    if certificate.latency is not None:
+        yield from _latency(certificate.latency)
+
+
+def _latency(law: LatencyLaw) -> Iterator[tuple[str, str]]:
+    yield (
+        "time",
+        f"{law.verdict}{f' ({law.reason})' if law.reason else ''}; fit within {units.percent(law.largest_error)}",
+    )
+    for part in law.exponents:
+        between = f"{units.extent(*part.smaller)} to {units.extent(*part.larger)}"
+        measured = units.exponent(part.measured, part.low, part.high)
+        share = f"leading term {units.percent(part.share)} of the time"
+        verdict = f"{part.verdict}{f': {part.reason}' if part.reason else ''}"
+        yield f"time, {part.axis}", f"exponent {measured}, formula {part.formula:.2f}, {between}; {share}; {verdict}"
 
 
 def _regimes(regimes: Sequence[object], axis: str) -> str:
