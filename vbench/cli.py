@@ -420,11 +420,13 @@ def certify(
     as_json: AsJson = False,
 ) -> None:
     """Derive the exact cost formula from counts, and hold the claimed one against it."""
-    from vbench.proof import certify_each, with_latency
+    from vbench.proof import certify_each, check_timeable, with_latency
     from vbench.report.certificates import certificate_text, write_certificates
     from vbench_models.catalog import PATTERNS
 
     keys = list(PATTERNS) if names == ["all"] else names
+    for key in keys if latency else ():
+        check_timeable(key)
     certificates = []
     for certificate in certify_each(keys, claim):
         certificates.append(with_latency(certificate, (out or CERTIFICATES) / "records") if latency else certificate)

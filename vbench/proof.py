@@ -88,6 +88,17 @@ def with_latency(proved: Certificate, directory: Path) -> Certificate:
         return replace(proved, latency=time_core(proved, directory, told))
 
 
+def check_timeable(name: str) -> None:
+    """Refuse what `with_latency` cannot time.
+
+    Raises:
+        AxisError: the name is no pattern. No whole published model decides a formula: the attention core is a few
+            percent of its multiply-adds.
+    """
+    if card_of(name).kind != "pattern":
+        raise AxisError(f"{name} cannot be timed against a formula: --latency wants a pattern")
+
+
 def time_core(proved: Certificate, directory: Path, told: Listener) -> LatencyLaw:
     """Measure the pattern's bare attention where each monomial dominates in turn, and hold time against the formula.
 
@@ -98,8 +109,9 @@ def time_core(proved: Certificate, directory: Path, told: Listener) -> LatencyLa
     """
     name = proved.name if is_users(proved.name) else f"{CORE}{proved.name}"
     formula = proved.macs if is_users(proved.name) else proved.attention_macs
-    if card_of(proved.name).kind != "pattern" or not formula or proved.lattice is None or proved.domain is None:
-        raise AxisError(f"{proved.name} cannot be timed against a formula: --latency wants a pattern with a polynomial")
+    check_timeable(proved.name)
+    if not formula or proved.lattice is None or proved.domain is None:
+        raise AxisError(f"{proved.name} cannot be timed against a formula: its cost is no polynomial")
     law = parse_claim(formula)
     grids = latency_grids(law, proved.lattice, proved.domain)
     Sweep(grid_of(name, grids), directory, told).run()
@@ -107,18 +119,19 @@ def time_core(proved: Certificate, directory: Path, told: Listener) -> LatencyLa
 
 
 def _points(directory: Path, name: str, grids: Sequence[Extent]) -> list[Point]:
-    measured = [
-        record
+    """The last record of each grid: an earlier one may be another environment's."""
+    last = {
+        _extent(record.cell): record
         for record in Store(directory).records()
         if isinstance(record, Measured) and record.cell.model == name and _extent(record.cell) in grids
-    ]
+    }
     return [
         Point(
             grid=_extent(record.cell),
             latency_s=tuple(median(run.latency_s) for run in record.processes),
             moved_bytes=record.counts.op_bytes,
         )
-        for record in measured
+        for record in last.values()
     ]
 
 
@@ -158,11 +171,17 @@ def _hint(lattice: Extent | None) -> Callable[[Callable[[Extent], int]], list[Li
     def lines(count: Callable[[Extent], int]) -> list[Line] | None:
         if lattice is None:
             return None
-        found = [hinted_line(count, axis, step, BASE) for axis, step in enumerate(lattice)]
+        base = _triple(-(-size // step) * step for size, step in zip(BASE, lattice, strict=True))
+        found = [hinted_line(count, axis, step, base) for axis, step in enumerate(lattice)]
         known = [line for line in found if line is not None]
         return known if len(known) == len(found) else None
 
     return lines
+
+
+def _triple(sizes: Iterable[int]) -> Extent:
+    t, h, w = sizes
+    return t, h, w
 
 
 def _text(sizes: Extent) -> str:

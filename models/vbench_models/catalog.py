@@ -173,6 +173,7 @@ ARCHITECTURES: dict[str, Card] = {
         default_clip=Clip(frames=8, height=256, width=256),
         stride=8,
         classes=400,
+        lattice=(2, 32, 32),  # in frames and pixels: it has no token grid
         supports="2 frames or more of any size; pooling is global",
         verified_against=("pytorchvideo i3d_r50: outputs, parameters, MACs",),
     ),
@@ -378,6 +379,7 @@ PATTERNS: dict[str, Card] = {
         reference=SEER_ATTENTION,
         builder="vbench_models.attention.pruned:build",
         default_grid=VIT_GRID,
+        lattice=(8, 8, 8),
         claimed="T*H*W",
         note="a quarter of the blocks of 128 keys; the scoring is counted as mixing extra",
     ),
@@ -388,6 +390,7 @@ PATTERNS: dict[str, Card] = {
         reference=STTS,
         builder="vbench_models.attention.token_selection:build",
         default_grid=VIT_GRID,
+        lattice=(2, 1, 1),
         note="half of the tokens; the others pass through unchanged; the scoring is counted as mixing extra",
     ),
     "temporal_pyramid": Card(

@@ -138,6 +138,10 @@ MISTAKES = [
     (("sweep", "--models", "c3d", "--timeout", "-3s"), "malformed duration '-3s'"),
     (("sweep", "--models", "c3d", "--video", "missing.mp4"), "no video missing.mp4"),
     (("sweep", "--models", "timesformer_b", "--sizes", "225", "--frames", "2"), "height must be a multiple of 16"),
+    (("certify", "divded"), "unknown model 'divded'; did you mean 'divided'?"),
+    (("certify", "joint", "--claim", "T*H*"), "cannot parse the claim 'T*H*'"),
+    (("certify", "joint", "--claim", "N**2"), "has symbols N; only T, H and W"),
+    (("certify", "c3d", "--latency"), "--latency wants a pattern"),
     (("report", "nowhere"), "no records in nowhere"),
     (("guide", "--seconds", "10", "--records", "nowhere"), "no records"),
     (("check", "--baseline", "missing.json"), "cannot read missing.json"),
@@ -211,6 +215,67 @@ def test_a_sweep_makes_records_tables_and_a_page_and_says_where(vbench: Vbench, 
     again = vbench("report", "reports/sweep")
     assert "reports/sweep/records.csv" in again.out
     assert vbench("tables", "--out", "tables").code == 0
+
+
+def test_certify_prints_the_documented_keys_and_judges_the_claim(vbench: Vbench) -> None:
+    (document,) = vbench("certify", "space", "--claim", "T*H*W", "--json").document
+    assert {
+        "name", "units", "macs", "attention_macs", "lattice", "domain", "claimed", "verdict", "held_out_checked",
+        "latency", "memory",
+    } <= set(document)  # fmt: skip
+    assert (document["verdict"], document["claimed"]) == ("under-states", "T*H*W")
+    assert vbench("certify", "space", "--claim", "T*H*W", "--strict").code == 1
+
+
+def test_certify_writes_a_page_for_each(vbench: Vbench, tmp_path: Path) -> None:
+    assert vbench("certify", "space", "strided", "--out", "proofs").code == 0
+    assert {path.name for path in (tmp_path / "proofs").iterdir()} == {"certificates.json", "space.md", "strided.md"}
+
+
+USERS_PATTERNS = """
+import itertools, torch
+from torch import nn
+calls = itertools.count(1)
+
+class Widening(nn.Module):
+    def forward(self, x):
+        return torch.cat((x, x), dim=-1)
+
+class Moody(nn.Module):
+    def forward(self, x):
+        for _ in range(next(calls)):
+            x = x @ x.new_empty(x.shape[-1], x.shape[-1])
+        return x
+
+class Odd(nn.Module):
+    def forward(self, x):
+        return torch.cdist(x, x)[..., :1].expand_as(x)
+
+def build_pattern_widening(grid, dim, heads): return Widening()
+def build_pattern_moody(grid, dim, heads): return Moody()
+def build_pattern_odd(grid, dim, heads): return Odd()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("widening", "must map b t h w c to the same shape; (1, 8, 14, 14, 768) became (1, 8, 14, 14, 1536)"),
+        ("moody", "does not count the same twice"),
+        (
+            "odd",
+            "aten._cdist_forward has no cost: give it a formula with torch.utils.flop_counter.register_flop_formula",
+        ),
+        ("missing", "has no function 'build_pattern_missing'"),
+    ],
+)
+def test_a_users_pattern_that_cannot_be_certified_says_why_in_one_line(
+    vbench: Vbench, tmp_path: Path, name: str, says: str
+) -> None:
+    (tmp_path / "mine.py").write_text(USERS_PATTERNS)
+    answer = vbench("certify", f"mine.py:build_pattern_{name}")
+    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+    assert says in answer.err
 
 
 def test_check_sees_one_changed_figure_and_update_takes_it(

@@ -96,8 +96,8 @@ def _core(claim: Claim, evidence: Evidence) -> Judged:
 
 def _per_token(claim: Claim, evidence: Evidence) -> Judged:
     """The claim speaks of one token: hold it against the core divided by the number of tokens."""
-    certificate = evidence.certificates[claim.keys[0]]
-    per_token = sympy.expand(parse_claim(certificate.attention_macs or "T") / (T * H * W))
+    core = _core_of(evidence, claim.keys[0])
+    per_token = None if core is None else sympy.expand(core / (T * H * W))
     verdict = judge(per_token, parse_claim(claim.formula))
     return _judged(claim, verdict.word, f"{per_token} MACs per token", verdict.reason)
 
@@ -138,7 +138,10 @@ def _fused_memory(claim: Claim, evidence: Evidence) -> Judged:
 def _token_count(claim: Claim, evidence: Evidence) -> Judged:
     """32 x 14 x 14 tokens; pairs are not operations."""
     tokens, pairs = 32 * 14 * 14, (32 * 14 * 14) ** 2
-    core = parse_claim(evidence.certificates["joint"].attention_macs or "T").subs({T: 32, H: 14, W: 14})
+    core = _core_of(evidence, "joint")
+    if core is None:
+        return _judged(claim, "undecided", f"{tokens:,} tokens", "the core has no polynomial")
+    core = core.subs({T: 32, H: 14, W: 14})
     projections = 4 * tokens * VIT_B_WIDTH**2
     derived = f"{tokens:,} tokens; {pairs:,} pairs; attention core {int(core):,} MACs, projections {projections:,} MACs"
     reason = (
@@ -156,9 +159,7 @@ def _kept_fraction(claim: Claim, evidence: Evidence) -> Judged:
         degrees[key] = _log_ratio(counts[high] / counts[low], high / low)
     derived = "; ".join(f"{key}: core ~ fraction**{degree:.2f}" for key, degree in degrees.items())
     reason = "in MACs; how much of it becomes saved time is for `nox -s bench` to say"
-    fits = all(
-        abs(degree - nearest) < 0.05 for degree in degrees.values() for nearest in [round(degree)] if nearest in (1, 2)
-    )
+    fits = all(round(degree) in (1, 2) and abs(degree - round(degree)) < 0.05 for degree in degrees.values())
     return _judged(claim, "agrees" if fits else "contradicted", derived, reason)
 
 
@@ -174,7 +175,9 @@ def _pyramid(claim: Claim, evidence: Evidence) -> Judged:
 
 def _crossover_in_t(claim: Claim, evidence: Evidence) -> Judged:
     """Axial against divided, per token: whether T decides."""
-    axial, divided = (parse_claim(evidence.certificates[key].attention_macs or "T") for key in ("axial", "divided"))
+    axial, divided = (_core_of(evidence, key) for key in ("axial", "divided"))
+    if axial is None or divided is None:
+        return _judged(claim, "undecided", "no polynomial", "a core has no polynomial")
     difference = sympy.factor(sympy.expand((divided - axial) / (T * H * W)))
     if difference.has(T):
         return _judged(claim, "undecided", f"divided - axial per token: {difference}", "the crossover depends on T")
@@ -192,19 +195,24 @@ def _masked_sketch(claim: Claim, evidence: Evidence) -> Judged:
 def _keys_per_patch(claim: Claim, evidence: Evidence) -> Judged:
     """The derived core of a layer, HW T**2 + T (HW + 1)**2 pairs, says which keys there are."""
     certificate = evidence.certificates[claim.keys[0]]
-    core = parse_claim(certificate.attention_macs or "T")
+    core = _core_of(evidence, claim.keys[0])
     depth_width = 12 * 2 * VIT_B_WIDTH
     expected = sympy.expand(depth_width * (H * W * T**2 + T * (H * W + 1) ** 2))
     reason = (
         "the official code lets temporal attention see T patches and no class token, and spatial attention H*W patches "
         "and the class token: N + F + 1 keys"
     )
-    verdict = "contradicted" if sympy.expand(core - expected) == 0 else "undecided"
+    verdict = "contradicted" if core is not None and sympy.expand(core - expected) == 0 else "undecided"
     return _judged(claim, verdict, _formula(certificate), reason)
 
 
+def _core_of(evidence: Evidence, key: str) -> sympy.Expr | None:
+    formula = evidence.certificates[key].attention_macs
+    return None if formula is None else parse_claim(formula)
+
+
 def _verdict(certificate: Certificate, formula: str) -> Verdict:
-    derived = parse_claim(certificate.attention_macs) if certificate.attention_macs else None
+    derived = None if certificate.attention_macs is None else parse_claim(certificate.attention_macs)
     return judge(derived, parse_claim(formula))
 
 

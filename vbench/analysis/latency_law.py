@@ -20,6 +20,7 @@ from scipy import stats
 from scipy.optimize import nnls
 
 from vbench.analysis.polynomial import SYMBOLS, Extent
+from vbench.stats import median_interval
 
 Word = Literal["consistent", "inconsistent", "undecided"]
 SMALLEST_SHARE = 0.3  # of the fitted time that the axis's leading monomial must have
@@ -55,6 +56,18 @@ class LocalExponent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FittedPoint:
+    """One grid with its median over processes, its interval and what the fit says, in seconds; the formula in MACs."""
+
+    grid: Extent
+    macs: float
+    measured_s: float
+    low_s: float
+    high_s: float
+    fitted_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyLaw:
     """The fit and what follows from it."""
 
@@ -62,6 +75,7 @@ class LatencyLaw:
     condition: float
     largest_error: float  # of the fit, as a fraction of a point's time
     exponents: tuple[LocalExponent, ...]
+    points: tuple[FittedPoint, ...]
     verdict: Word
     reason: str
 
@@ -111,9 +125,18 @@ def latency_law(points: Sequence[Point], formula: sympy.Expr) -> LatencyLaw:
         condition=condition,
         largest_error=float(np.abs(parts.sum(axis=1) / times - 1).max()),
         exponents=exponents,
+        points=tuple(_fitted(point, formula, float(total)) for point, total in zip(points, parts.sum(1), strict=True)),
         verdict=verdict,
         reason=reason,
     )
+
+
+def _fitted(point: Point, formula: sympy.Expr, fitted_s: float) -> FittedPoint:
+    interval = median_interval(point.latency_s)
+    return FittedPoint(
+        grid=point.grid, macs=_at(formula, point.grid), measured_s=interval.estimate, low_s=interval.low,
+        high_s=interval.high, fitted_s=fitted_s,
+    )  # fmt: skip
 
 
 def _exponents(

@@ -60,7 +60,7 @@ def judge(derived: sympy.Expr | None, claim: sympy.Expr) -> Verdict:
     if derived is None:
         return Verdict("not polynomial", "the count is no polynomial in T, H, W on any lattice that was tried")
     ratio = sympy.simplify(derived / claim)
-    if not ratio.free_symbols:
+    if not ratio.free_symbols and ratio != 0:
         return Verdict("exact", f"the core is {ratio} times the claim")
     bound = _polynomial_part(claim)
     if bound is None:
@@ -95,7 +95,7 @@ def _is_bounded(cost: sympy.Expr, bound: sympy.Expr) -> bool:
 
 
 def _powers(expression: sympy.Expr) -> list[Powers]:
-    return [powers for powers, _ in sympy.Poly(expression, *SYMBOLS).terms()]
+    return [powers for powers, coefficient in sympy.Poly(expression, *SYMBOLS).terms() if coefficient]
 
 
 def _covers(corners: Sequence[Powers], powers: Powers) -> bool:
@@ -116,6 +116,8 @@ def _covers(corners: Sequence[Powers], powers: Powers) -> bool:
 
 def _counter_example(above: sympy.Expr, below: sympy.Expr, of: str = "the core over the claim") -> str:
     """The axis along which above / below grows without bound, and how far it gets."""
+    if below == 0:
+        return "there is no attention core: it costs nothing"
     x = sympy.Symbol("x", positive=True)
     ratio = above / below
     for axis, direction in DIRECTIONS.items():

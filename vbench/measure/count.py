@@ -98,12 +98,13 @@ def check_pattern(cell: Cell) -> None:
         UncountedOperatorError: it uses an operator that is on no list.
     """
     network, shape = build_network(cell, torch.device("meta")), input_shape(cell)
+    tokens = torch.empty(shape, device="meta")
     with torch.no_grad():
-        out = network(torch.empty(shape, device="meta"))
+        out = network(tokens)
     if not isinstance(out, Tensor) or out.shape != shape:
         got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise AxisError(f"{cell.model} must map b t h w c to the same shape; {tuple(shape)} became {got}")
-    counts = {tally_cell(cell).macs for _ in range(3)}
+    counts = {tally(network, tokens).macs for _ in range(3)}
     if len(counts) > 1:
         raise AxisError(f"{cell.model} does not count the same twice: {', '.join(map(str, sorted(counts)))} MACs")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,13 +15,14 @@ from tabulate import tabulate
 from vbench import units
 from vbench.analysis.certificate import Certificate
 from vbench.analysis.claims import Judged
-from vbench.analysis.latency_law import LatencyLaw
+from vbench.analysis.latency_law import FittedPoint, LatencyLaw
+from vbench.report.drawing import Line, Plot, draw
 from vbench.report.tables import CONVENTION, markdown_text
 
 
 def certificate_text(certificate: Certificate) -> str:
     """The certificate for a terminal."""
-    return "\n".join(f"{head + ':':<18}{text}" for head, text in _rows(certificate)) + "\n"
+    return "\n".join(f"{head + ':':<19}{text}" for head, text in _rows(certificate)) + "\n"
 
 
 def _rows(certificate: Certificate) -> Iterator[tuple[str, str]]:
@@ -82,17 +84,54 @@ def write_certificates(certificates: Sequence[Certificate], directory: Path) -> 
     for certificate in certificates:
         path = directory / f"{_file_name(certificate.name)}.md"
         path.write_text(certificate_markdown(certificate), encoding="utf-8")
-        paths.append(path)
+        figures = draw(latency_plot(certificate), path.with_suffix("")) if certificate.latency else []
+        paths += [path, *figures]
     return paths
 
 
+def latency_plot(certificate: Certificate) -> Plot:
+    """Measured times over the formula's multiply-adds, and the fitted law through them."""
+    law = certificate.latency
+    assert law is not None, "there is nothing to draw without --latency"
+    points = sorted(law.points, key=lambda point: point.macs)
+    of_time = [point for point in points if point.grid[0] > point.grid[1] * point.grid[2]]
+    of_space = [point for point in points if point not in of_time]
+    lines = [
+        Line(label="fitted law", x=[p.macs for p in points], y=[p.fitted_s for p in points], style=6),
+        *(
+            _measured(name, part, style)
+            for name, part, style in (("T > HW", of_time, 0), ("T <= HW", of_space, 1))
+            if part
+        ),
+    ]
+    return Plot(
+        title=f"Time over the formula: {certificate.name}",
+        subtitle=f"{certificate.attention_macs} MACs: {law.verdict}\nbars: 95 % intervals over processes",
+        x_label="multiply-adds of the attention core (MACs)",
+        y_label="latency of one forward (s)",
+        y_text=units.seconds,
+        y_base=10,
+        lines=lines,
+    )
+
+
+def _measured(name: str, points: Sequence[FittedPoint], style: int) -> Line:
+    return Line(
+        label=f"measured, {name}", x=[p.macs for p in points], y=[p.measured_s for p in points],
+        low=[p.low_s for p in points], high=[p.high_s for p in points], style=style,
+    )  # fmt: skip
+
+
 def certificate_markdown(certificate: Certificate) -> str:
-    """The certificate as a page of its own."""
+    """The certificate as a page of its own, with the figure of its times where there are any."""
     rows = [
         (head.strip(), f"${text}$" if head.strip() == "LaTeX" else markdown_text(text))
         for head, text in _rows(certificate)
     ]
-    return f"# Certificate: {markdown_text(certificate.name)}\n\n{tabulate(rows, ('', ''), tablefmt='pipe')}\n"
+    figure = (
+        f"\n![measured times over the formula]({_file_name(certificate.name)}.png)\n" if certificate.latency else ""
+    )
+    return f"# Certificate: {markdown_text(certificate.name)}\n\n{tabulate(rows, ('', ''), tablefmt='pipe')}\n{figure}"
 
 
 def claims_table(judged: Iterable[Judged]) -> rich.table.Table:
@@ -118,4 +157,6 @@ def claims_markdown(judged: Iterable[Judged]) -> str:
 
 
 def _file_name(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in name)
+    """The name in letters that every file system takes; what had to be replaced is told apart by a hash."""
+    plain = "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in name)
+    return plain if plain == name else f"{plain.strip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

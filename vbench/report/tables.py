@@ -179,4 +179,4 @@ def guide_table(guide: Guide) -> rich.table.Table:
 
 def markdown_text(text: str) -> str:
     """Text that a Markdown table shows as it is: no cell ends early, no markup starts."""
-    return escape(text, quote=False).replace("|", "\\|").replace("\n", " ")
+    return escape(text, quote=False).replace("|", "\\|").replace("*", "\\*").replace("\n", " ")

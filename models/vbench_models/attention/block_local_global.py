@@ -20,7 +20,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vbench_models.layers.attention import AttentionConfig, projection_macs
+from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
 from vbench_models.layers.neighborhoods import ProjectedAttention, Thw, at_least, block_pairs, by_blocks
 from vbench_models.layers.positions import learned
 from vbench_models.video import TokenGrid
@@ -80,12 +80,12 @@ class BlockLocalGlobalAttention(ProjectedAttention):
         """The attention alone: the global tokens read, then all tokens attend."""
         read = self.global_tokens(*(rearrange(x, "b heads t h w d -> b heads (t h w) d") for x in (k, v)))
 
-        def attend(q: Tensor, k: Tensor, v: Tensor, _region: object) -> Tensor:
+        def attend_block(q: Tensor, k: Tensor, v: Tensor, _region: object) -> Tensor:
             keys = repeat(self.global_tokens.keys.to(k.dtype), "heads g d -> blocks heads g d", blocks=len(q))
             values = repeat(read, "b heads g d -> (b blocks) heads g d", blocks=len(q) // len(read))
-            return F.scaled_dot_product_attention(q, torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2))
+            return attend(q, torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2))
 
-        return by_blocks(attend, self.config.block_size, q, k, v)
+        return by_blocks(attend_block, self.config.block_size, q, k, v)
 
 
 def build(grid: TokenGrid, dim: int, num_heads: int) -> BlockLocalGlobalAttention:  # noqa: ARG001 - every grid will do

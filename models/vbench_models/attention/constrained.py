@@ -18,7 +18,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vbench_models.layers.attention import AttentionConfig, projection_macs
+from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
 from vbench_models.layers.neighborhoods import ProjectedAttention, at_least
 from vbench_models.video import ModelError, TokenGrid
 
@@ -138,7 +138,7 @@ def attend_squares(
     lines = F.pad(q, (0, 0, 0, columns.padded - w))
     lines = rearrange(lines, "b heads t h (j p) d -> (b heads h p) j t d", p=columns.dilation)
     mask = repeat(inside, "lines j places -> (n lines) j 1 (places t)", n=b * heads, t=t)
-    out = F.scaled_dot_product_attention(lines, squares(k, rows, columns), squares(v, rows, columns), attn_mask=mask)
+    out = attend(lines, squares(k, rows, columns), squares(v, rows, columns), mask)
     return rearrange(out, "(b heads h p) j t d -> b heads t h (j p) d", **axes)[..., :w, :]
 
 

@@ -21,7 +21,7 @@ from einops import rearrange, reduce, repeat
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vbench_models.layers.attention import AttentionConfig, projection_macs
+from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
 from vbench_models.layers.neighborhoods import ProjectedAttention, Region, Thw, at_least, block_pairs, by_blocks
 from vbench_models.video import TokenGrid
 
@@ -121,7 +121,7 @@ class LocalGlobalWindowsAttention(ProjectedAttention):
             rearrange(x.index_select(2, self.key_frames), "b heads g h w d -> b heads (g h w) d") for x in (k, v)
         )
 
-        def attend(q: Tensor, k: Tensor, v: Tensor, region: Region) -> Tensor:
+        def attend_window(q: Tensor, k: Tensor, v: Tensor, region: Region) -> Tensor:
             windows = q.shape[0] // shared_k.shape[0]
             k, v = (
                 torch.cat((x, repeat(shared, "b heads m d -> (b windows) heads m d", windows=windows)), dim=2)
@@ -129,9 +129,9 @@ class LocalGlobalWindowsAttention(ProjectedAttention):
             )
             outside = repeat(self._outside(region), "windows m -> (b windows) 1 1 m", b=shared_k.shape[0])
             seen = F.pad(outside, (q.shape[2], 0), value=True)
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+            return attend(q, k, v, seen)
 
-        return by_blocks(attend, self.config.window_size, q, k, v)
+        return by_blocks(attend_window, self.config.window_size, q, k, v)
 
     def _outside(self, region: Region) -> Tensor:
         """Which tokens of the key frames lie outside each window of a region, windows x tokens."""

@@ -11,12 +11,11 @@ temporal attention, quadratic in t; the bias is t x t numbers a head, shared by 
 """
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from vbench_models.layers.attention import AttentionConfig, projection_macs
+from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
 from vbench_models.layers.neighborhoods import ProjectedAttention
 from vbench_models.layers.positions import learned
 from vbench_models.video import TokenGrid
@@ -44,7 +43,7 @@ class RelativeRhythmAttention(ProjectedAttention):
         b, _, _, h, w, _ = q.shape
         bias = rearrange(self.rhythm[:, self.distance], "heads t s -> 1 heads t s").to(q.dtype)
         q, k, v = (rearrange(x, "b heads t h w d -> (b h w) heads t d") for x in (q, k, v))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        out = attend(q, k, v, bias)
         return rearrange(out, "(b h w) heads t d -> b heads t h w d", b=b, h=h, w=w)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:

@@ -25,6 +25,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from vbench_models.layers.attention import attend
 from vbench_models.video import ModelError, TokenGrid
 
 Thw: TypeAlias = tuple[int, int, int]
@@ -165,7 +166,7 @@ class ShiftedWindowAttention(nn.Module):
         v: Float[Tensor, "windows heads n d"],
     ) -> Float[Tensor, "windows heads n d"]:
         batch = len(q) // prod(axis.count for axis in self.cut)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=self._bias_and_mask(batch))
+        return attend(q, k, v, self._bias_and_mask(batch))
 
     def _bias_and_mask(self, batch: int) -> Float[Tensor, "windows heads n n"]:
         """What is added to the scores: one bias for all regular windows, or its masked copy for each shifted window."""

@@ -20,7 +20,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vbench_models.layers.attention import AttentionConfig, projection_macs
+from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
 from vbench_models.layers.neighborhoods import ProjectedAttention, at_least
 from vbench_models.video import TokenGrid
 
@@ -90,7 +90,7 @@ class SpeciousPresentAttention(ProjectedAttention):
         b, heads, _, h, w, _ = q.shape
         q = rearrange(q, "b heads t h w d -> (b h w) (t heads) 1 d")
         exists = repeat(self.exists, "t m -> 1 (t heads) 1 m", heads=heads)
-        out = F.scaled_dot_product_attention(q, self._windows(k), self._windows(v), attn_mask=exists)
+        out = attend(q, self._windows(k), self._windows(v), exists)
         return rearrange(out, "(b h w) (t heads) 1 d -> b heads t h w d", b=b, h=h, w=w, heads=heads)
 
     def _windows(self, x: Float[Tensor, "b heads t h w d"]) -> Float[Tensor, "places sequences m d"]:

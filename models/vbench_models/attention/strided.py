@@ -8,12 +8,11 @@ of keys is ceil(t / s): it grows with the clip, so the cost stays quadratic in t
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from vbench_models.layers.attention import AttentionConfig, projection_macs
+from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
 from vbench_models.layers.neighborhoods import ProjectedAttention, at_least
 from vbench_models.video import TokenGrid
 
@@ -48,7 +47,7 @@ class StridedAttention(ProjectedAttention):
         b, _, _, h, w, _ = q.shape
         k, v = (x[:, :, :: self.config.stride] for x in (k, v))
         q, k, v = (rearrange(x, "b heads t h w d -> (b h w) heads t d") for x in (q, k, v))
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = attend(q, k, v)
         return rearrange(out, "(b h w) heads t d -> b heads t h w d", b=b, h=h, w=w)
 
 

@@ -6,9 +6,12 @@ Bertasius et al., "Is Space-Time Attention All You Need for Video Understanding?
 https://arxiv.org/abs/2102.05095. No dropout; weights start as torch starts them.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
@@ -17,6 +20,8 @@ from torch import Tensor, nn
 from vbench_models.video import ModelError, TokenGrid
 
 Axes = Literal["t", "h", "w", "h w", "t h w"]
+
+LARGEST_BATCH = 65_535  # sequences of one fused attention on CUDA: the batch is an axis of the kernel's launch grid
 
 GRID = "b heads t h w d"
 FOLDED: dict[Axes, str] = {  # the axes attended over stay; the others join the batch
@@ -64,6 +69,36 @@ def split_heads(
     return q, k, v
 
 
+def attend(
+    q: Float[Tensor, "b heads n d"],
+    k: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m d"],
+    attn_mask: Tensor | None = None,
+) -> Float[Tensor, "b heads n d"]:
+    """The sum softmax(q k^T / sqrt(d) + mask) v for each of b sequences; `attn_mask` is torch's, and may be shared.
+
+    One call, but for batches on CUDA that no fused kernel takes: those are attended part by part.
+    """
+    if not q.is_cuda or len(q) <= LARGEST_BATCH:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask)
+    parts = split_batches(q, k, v, attn_mask, LARGEST_BATCH)
+    return torch.cat([F.scaled_dot_product_attention(q, k, v, attn_mask=mask) for q, k, v, mask in parts])
+
+
+def split_batches(
+    q: Float[Tensor, "b heads n d"],
+    k: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m d"],
+    attn_mask: Tensor | None,
+    limit: int,
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    """q, k, v and the mask of up to `limit` sequences at a time; a mask without a batch of its own goes with each."""
+    masks: Iterable[Tensor | None] = repeat(attn_mask)
+    if attn_mask is not None and attn_mask.ndim == q.ndim and len(attn_mask) == len(q):
+        masks = torch.split(attn_mask, limit)
+    return zip(*(torch.split(x, limit) for x in (q, k, v)), masks, strict=False)
+
+
 def attend_over(
     axes: Axes,
     q: Float[Tensor, "b heads t h w d"],
@@ -73,7 +108,7 @@ def attend_over(
     """Each token attends to the tokens that differ from it in `axes` alone, itself included."""
     b, _, t, h, w, _ = q.shape
     q, k, v = (rearrange(x, f"{GRID} -> {FOLDED[axes]}") for x in (q, k, v))
-    out = F.scaled_dot_product_attention(q, k, v)
+    out = attend(q, k, v)
     return rearrange(out, f"{FOLDED[axes]} -> {GRID}", b=b, t=t, h=h, w=w)
 
 
@@ -90,8 +125,7 @@ class MultiHeadAttention(nn.Module):
         """The update of every token; the residual is the caller's."""
         heads = self.config.num_heads
         q, k, v = rearrange(self.qkv(x), "b n (three heads d) -> three b heads n d", three=3, heads=heads)
-        out = F.scaled_dot_product_attention(q, k, v)
-        update: Tensor = self.proj(rearrange(out, "b heads n d -> b n (heads d)"))
+        update: Tensor = self.proj(rearrange(attend(q, k, v), "b heads n d -> b n (heads d)"))
         return update
 
 

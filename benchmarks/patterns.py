@@ -1,0 +1,120 @@
+"""Is saved work saved time? Every pattern's bare attention against its roofline, in one interleaved run.
+
+    python benchmarks/patterns.py [--grid 16x28x28] [--rounds 3] [--out reports/bench]
+
+fp32, head dimension 64, 12 heads, batch 1. The roofline time of a pattern is max(MACs / measured matrix peak, bytes
+moved / measured copy bandwidth), where bytes moved are what its operators read and write. Patterns take turns in every
+round, and the matrix product and the copy with them, so that a slow minute of the machine slows all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from vbench.cell import Cell
+from vbench.grid import parse_grid
+from vbench.measure.environment import environment
+from vbench.measure.inputs import network_input
+from vbench.measure.subject import build_network
+from vbench.measure.worker import counts_of
+from vbench_models.catalog import PATTERNS
+
+PEAK_SIZE, COPY_FLOATS = 2048, 2**26
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    """One call, timed."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure, print the table and write it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--grid", default="16x28x28", type=parse_grid)
+    parser.add_argument("--rounds", default=3, type=int)
+    parser.add_argument("--out", default=Path("reports/bench"), type=Path)
+    arguments = parser.parse_args()
+    table = measure(arguments.grid, arguments.rounds)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(arguments.out / "patterns.csv", index=False)
+    text = report(table)
+    (arguments.out / "patterns.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def measure(grid: tuple[int, int, int], rounds: int) -> pd.DataFrame:
+    """The table, one row a pattern: times in seconds, MACs, bytes, and ratios."""
+    cells = {
+        name: Cell(model=f"core:{name}", frames=grid[0], height=grid[1], width=grid[2], unit="tokens")
+        for name in PATTERNS
+    }
+    runs = {name: forward(cell) for name, cell in cells.items()}
+    square, source = torch.randn(PEAK_SIZE, PEAK_SIZE), torch.randn(COPY_FLOATS)
+    target = torch.empty_like(source)
+    runs |= {"(matrix product)": lambda: square @ square, "(copy)": lambda: target.copy_(source)}
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    with torch.inference_mode():
+        for turn in range(rounds + 1):
+            for name, run in runs.items():
+                taken_s = seconds_of(run)
+                if turn:  # the first round warms up
+                    samples[name].append(taken_s)
+    times = {name: statistics.median(taken) for name, taken in samples.items()}
+    macs_per_s = PEAK_SIZE**3 / times.pop("(matrix product)")
+    bytes_per_s = 2 * source.nbytes / times.pop("(copy)")
+    return ratios(cells, times, macs_per_s, bytes_per_s)
+
+
+def forward(cell: Cell) -> Callable[[], object]:
+    """The call that is timed; network and input are made once."""
+    network, tokens = build_network(cell), network_input(cell)
+    return lambda: network(tokens)
+
+
+def ratios(cells: dict[str, Cell], times: dict[str, float], macs_per_s: float, bytes_per_s: float) -> pd.DataFrame:
+    """Each pattern's time over its roofline, and over joint attention per MAC."""
+    counts = {name: counts_of(cell) for name, cell in cells.items()}
+    joint_s_per_mac = times["joint"] / counts["joint"].macs
+    rows = []
+    for name, count in counts.items():
+        compute_s, traffic_s = count.macs / macs_per_s, count.op_bytes / bytes_per_s
+        rows.append(
+            {
+                "pattern": name,
+                "seconds": times[name],
+                "gmacs": count.macs / 1e9,
+                "gbytes": count.op_bytes / 1e9,
+                "bound": "compute" if compute_s > traffic_s else "traffic",
+                "over_roofline": times[name] / max(compute_s, traffic_s),
+                "over_joint_per_mac": times[name] / count.macs / joint_s_per_mac,
+                "matrix_peak_gmacs_per_s": macs_per_s / 1e9,
+                "copy_gbytes_per_s": bytes_per_s / 1e9,
+            }
+        )
+    return pd.DataFrame(rows).sort_values("over_roofline")
+
+
+def report(table: pd.DataFrame) -> str:
+    """The table as Markdown, with the machine and its ceilings."""
+    here, first = environment(), table.iloc[0]
+    shown = table.drop(columns=["matrix_peak_gmacs_per_s", "copy_gbytes_per_s"])
+    machine = f"{here.hardware}, {here.threads} threads, torch {here.torch}, {here.commit}"
+    return (
+        f"# Patterns against their roofline\n\n{machine}; "
+        f"matrix peak {first.matrix_peak_gmacs_per_s:.1f} GMACs/s, copy {first.copy_gbytes_per_s:.1f} GB/s (read and "
+        f"written). Medians of interleaved rounds, fp32.\n\n{shown.to_markdown(index=False, floatfmt='.3g')}\n\n"
+        f"Above 2x: {', '.join(table[table.over_roofline > 2].pattern) or 'none'}.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
