@@ -13,16 +13,19 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from vbench.analysis.claims import KEPT_FRACTIONS
 from vbench.cell import Cell
 from vbench.grid import parse_grid
 from vbench.measure.environment import environment
 from vbench.measure.inputs import network_input
-from vbench.measure.subject import build_network
+from vbench.measure.sketches import GRID, core_by_fraction, sparse_cores
+from vbench.measure.subject import PATTERN_DIM, build_network
 from vbench.measure.worker import counts_of
 from vbench_models.catalog import PATTERNS
 
@@ -44,9 +47,11 @@ def main() -> None:
     parser.add_argument("--out", default=Path("reports/bench"), type=Path)
     arguments = parser.parse_args()
     table = measure(arguments.grid, arguments.rounds)
+    kept = measure_kept_fractions(arguments.rounds)
     arguments.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(arguments.out / "patterns.csv", index=False)
-    text = report(table)
+    kept.to_csv(arguments.out / "kept_fractions.csv", index=False)
+    text = f"{report(table)}\n# What is kept, and what that saves\n\n{kept.to_markdown(index=False, floatfmt='.3g')}\n"
     (arguments.out / "patterns.md").write_text(text, encoding="utf-8")
     print(text)
 
@@ -72,6 +77,30 @@ def measure(grid: tuple[int, int, int], rounds: int) -> pd.DataFrame:
     macs_per_s = PEAK_SIZE**3 / times.pop("(matrix product)")
     bytes_per_s = 2 * source.nbytes / times.pop("(copy)")
     return ratios(cells, times, macs_per_s, bytes_per_s)
+
+
+def measure_kept_fractions(rounds: int) -> pd.DataFrame:
+    """Time and attention MACs of learned sparsity by the fraction that it keeps, over those of keeping everything."""
+    cores = sparse_cores(KEPT_FRACTIONS)
+    tokens = torch.randn(1, GRID.t, GRID.h, GRID.w, 3 * PATTERN_DIM)
+    samples: dict[tuple[str, float], list[float]] = {key: [] for key in cores}
+    with torch.inference_mode():
+        for turn in range(3 * rounds + 1):
+            for key, core in cores.items():
+                taken_s = seconds_of(partial(core.eval(), tokens))
+                if turn:
+                    samples[key].append(taken_s)
+    times = {key: statistics.median(taken) for key, taken in samples.items()}
+    macs = core_by_fraction(KEPT_FRACTIONS)
+    return pd.DataFrame(
+        {
+            "pattern": name,
+            "kept": keep,
+            "macs_over_all": macs[name][keep] / macs[name][1.0],
+            "time_over_all": times[name, keep] / times[name, 1.0],
+        }
+        for name, keep in cores
+    )
 
 
 def forward(cell: Cell) -> Callable[[], object]:

@@ -130,6 +130,7 @@ def _points(directory: Path, name: str, grids: Sequence[Extent]) -> list[Point]:
             grid=_extent(record.cell),
             latency_s=tuple(median(run.latency_s) for run in record.processes),
             moved_bytes=record.counts.op_bytes,
+            peak_memory_bytes=max(run.peak_memory_bytes for run in record.processes),
         )
         for record in last.values()
     ]

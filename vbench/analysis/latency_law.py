@@ -32,11 +32,12 @@ SLACK = 0.15  # by which a kernel's rate may drift with size: the interval is wi
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """One grid: the median of every process, in seconds, and the bytes that the operators move."""
+    """One grid: the median of every process, in seconds, the bytes that the operators move, and the process's peak."""
 
     grid: Extent
     latency_s: tuple[float, ...]
     moved_bytes: int
+    peak_memory_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +66,7 @@ class FittedPoint:
     low_s: float
     high_s: float
     fitted_s: float
+    peak_memory_bytes: int  # of the process
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,7 +137,7 @@ def _fitted(point: Point, formula: sympy.Expr, fitted_s: float) -> FittedPoint:
     interval = median_interval(point.latency_s)
     return FittedPoint(
         grid=point.grid, macs=_at(formula, point.grid), measured_s=interval.estimate, low_s=interval.low,
-        high_s=interval.high, fitted_s=fitted_s,
+        high_s=interval.high, fitted_s=fitted_s, peak_memory_bytes=point.peak_memory_bytes,
     )  # fmt: skip
 
 

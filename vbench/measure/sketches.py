@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from einops import rearrange
@@ -46,17 +47,25 @@ def strided_macs() -> int:
     return _attention_macs(CoreOnly(StridedAttention(StridedConfig()), PATTERN_HEADS), STRIDED_GRID)
 
 
-def core_by_fraction(fractions: Iterable[float]) -> dict[str, dict[float, int]]:
-    """Attention MACs of the two patterns of learned sparsity, by the fraction that they keep."""
-    counts: dict[str, dict[float, int]] = {"pruned": {}, "token_selection": {}}
+def sparse_cores(fractions: Iterable[float]) -> dict[tuple[str, float], CoreOnly]:
+    """The bare attention of the two patterns of learned sparsity, by name and kept fraction."""
+    pruning = PrunedConfig(embed_dim=PATTERN_DIM, num_heads=PATTERN_HEADS)
+    selecting = TokenSelectionConfig(embed_dim=PATTERN_DIM, num_heads=PATTERN_HEADS)
+    cores = {}
     for keep in fractions:
-        with torch.device("meta"):
-            pruned = PrunedAttention(PrunedConfig(embed_dim=PATTERN_DIM, num_heads=PATTERN_HEADS, keep=keep))
-            selected = TokenSelectionAttention(
-                TokenSelectionConfig(embed_dim=PATTERN_DIM, num_heads=PATTERN_HEADS, keep=keep)
-            )
-        counts["pruned"][keep] = _attention_macs(CoreOnly(pruned, PATTERN_HEADS), GRID)
-        counts["token_selection"][keep] = _attention_macs(CoreOnly(selected, PATTERN_HEADS), GRID)
+        cores["pruned", keep] = CoreOnly(PrunedAttention(replace(pruning, keep=keep)), PATTERN_HEADS)
+        selection = TokenSelectionAttention(replace(selecting, keep=keep))
+        cores["token_selection", keep] = CoreOnly(selection, PATTERN_HEADS)
+    return cores
+
+
+def core_by_fraction(fractions: Iterable[float]) -> dict[str, dict[float, int]]:
+    """Their attention MACs at 8 x 16 x 16 tokens, by the fraction that they keep."""
+    with torch.device("meta"):
+        cores = sparse_cores(fractions)
+    counts: dict[str, dict[float, int]] = {name: {} for name, _ in cores}
+    for (name, keep), core in cores.items():
+        counts[name][keep] = _attention_macs(core, GRID)
     return counts
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
 import rich.box
 import rich.table
 from rich.text import Text
@@ -16,8 +17,9 @@ from vbench import units
 from vbench.analysis.certificate import Certificate
 from vbench.analysis.claims import Judged
 from vbench.analysis.latency_law import FittedPoint, LatencyLaw
+from vbench.report.columns import CERTIFICATE_COLUMNS
 from vbench.report.drawing import Line, Plot, draw
-from vbench.report.tables import CONVENTION, markdown_text
+from vbench.report.tables import CONVENTION, Table, markdown_text
 
 
 def certificate_text(certificate: Certificate) -> str:
@@ -58,6 +60,10 @@ def _latency(law: LatencyLaw) -> Iterator[tuple[str, str]]:
         "time",
         f"{law.verdict}{f' ({law.reason})' if law.reason else ''}; fit within {units.percent(law.largest_error)}",
     )
+    for point in law.points:
+        taken = units.seconds_interval(point.measured_s, point.low_s, point.high_s)
+        peak = units.size(point.peak_memory_bytes)
+        yield f"at {units.extent(*point.grid)}", f"{taken}, fitted {units.seconds(point.fitted_s)}, process peak {peak}"
     for part in law.exponents:
         between = f"{units.extent(*part.smaller)} to {units.extent(*part.larger)}"
         measured = units.exponent(part.measured, part.low, part.high)
@@ -132,6 +138,33 @@ def certificate_markdown(certificate: Certificate) -> str:
         f"\n![measured times over the formula]({_file_name(certificate.name)}.png)\n" if certificate.latency else ""
     )
     return f"# Certificate: {markdown_text(certificate.name)}\n\n{tabulate(rows, ('', ''), tablefmt='pipe')}\n{figure}"
+
+
+def certificates_table(directory: Path) -> Table | None:
+    """The certificates that lie beside a sweep, for its report; None where there are none."""
+    path = directory / "certificates" / "certificates.json"
+    if not path.exists():
+        return None
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        {
+            "name": entry["name"],
+            "attention_macs": entry["attention_macs"] or "no polynomial",
+            "claimed": entry["claimed"] or "-",
+            "verdict": entry["verdict"],
+            "time": (entry["latency"] or {"verdict": "not measured"})["verdict"],
+            "page": f"certificates/{_file_name(entry['name'])}.md",
+        }
+        for entry in entries
+    ]
+    return Table(
+        name="certificates",
+        title="Certificates",
+        note="The attention core's multiply-adds, derived exactly from counts, against the claimed formula and, where "
+        "it was measured, time. Each has a page of its own.",
+        data=pd.DataFrame(rows),
+        columns=CERTIFICATE_COLUMNS,
+    )
 
 
 def claims_table(judged: Iterable[Judged]) -> rich.table.Table:

@@ -114,6 +114,10 @@ SCALING_COLUMNS: tuple[Column, ...] = (
     ("setting", lambda row: f"b{row.batch} {row.precision} {row.mode} {row.kernel} {row.device}"),
     ("hardware", _word("hardware")),
 )
+CERTIFICATE_COLUMNS: tuple[Column, ...] = (
+    ("pattern", _word("name")), ("attention core (MACs)", _word("attention_macs")), ("claimed", _word("claimed")),
+    ("verdict", _word("verdict")), ("time", _word("time")), ("page", _word("page")),
+)  # fmt: skip
 QUIET: Column = ("quality", lambda row: str(row.quality).split(":")[0] or "-")
 NARROW_CONSOLE_COLUMNS: tuple[Column, ...] = (
     ("model", _word("model")), ("clip", _clip), ("GMACs", _with(units.giga, "macs")), PEAK,
