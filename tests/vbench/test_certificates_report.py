@@ -11,10 +11,12 @@ import rich.console
 
 from vbench.analysis.certificate import NO_CLAIM, Certificate, MemoryRegimes
 from vbench.analysis.claims import Judged
+from vbench.analysis.latency_law import FittedPoint, LatencyLaw
 from vbench.analysis.regimes import Regime
 from vbench.report.certificates import (
     certificate_markdown,
     certificate_text,
+    certificates_table,
     claims_markdown,
     claims_table,
     write_certificates,
@@ -151,3 +153,38 @@ def test_the_terminal_shows_every_claim_and_obeys_no_markup() -> None:
         console.print(claims_table([JUDGED, replace(JUDGED, id="F02", statement="[bold]x[/bold]")]))
     text = capture.get()
     assert all(word in text for word in ("F01", "F02", "[bold]x[/bold]", "exact"))
+
+
+LAW = LatencyLaw(
+    coefficients_s={"H**2*T*W**2": 1e-9}, condition=3.0, largest_error=0.1, exponents=(), verdict="consistent",
+    reason="along T up to 1024x2x2",
+    points=tuple(
+        FittedPoint(
+            grid=(t, 2, 2), macs=96.0 * t, measured_s=t * 1e-6, low_s=t * 0.9e-6, high_s=t * 1.1e-6, fitted_s=t * 1e-6,
+            peak_memory_bytes=300 * 2**20,
+        )
+        for t in (256, 512, 1024)
+    ),
+)  # fmt: skip
+
+
+def test_measured_times_have_a_figure_and_a_row_for_each_grid(tmp_path: Path) -> None:
+    paths = write_certificates([replace(FOUND, latency=LAW)], tmp_path)
+    assert {path.name for path in paths} == {"certificates.json", "divided.md", "divided.png", "divided.svg"}
+    page = (tmp_path / "divided.md").read_text()
+    assert "(divided.png)" in page
+    assert [row[1] for row in cells(page) if row[0] == "at 512x2x2"] == [
+        "512 µs [461, 563], fitted 512 µs, process peak 300 MiB"
+    ]
+
+
+def test_certificates_beside_a_sweep_are_a_table_of_its_report(tmp_path: Path) -> None:
+    assert certificates_table(tmp_path) is None
+    write_certificates([replace(FOUND, latency=LAW), NOTHING], tmp_path / "certificates")
+    table = certificates_table(tmp_path)
+    assert table is not None
+    shown_rows = [row[:5] for row in table.cells()]
+    assert shown_rows == [
+        ["divided", "6*H**2*T*W**2", "T*H*W", "under-states", "consistent"],
+        ["s4", "no polynomial", "-", "no claim", "not measured"],
+    ]
