@@ -13,7 +13,7 @@ Where the paper leaves a choice, this follows the official code:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -103,7 +103,8 @@ class RelativePositionBias(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.empty(prod(2 * size - 1 for size in window_size), num_heads))
         nn.init.trunc_normal_(self.table, std=0.02)
-        self.register_buffer("index", offset_index(window_size)[: prod(clipped), : prod(clipped)], persistent=False)
+        seen = prod(clipped)
+        self.register_buffer("index", numbers(lambda: offset_index(window_size)[:seen, :seen]), persistent=False)
 
     def forward(self) -> Float[Tensor, "heads n n"]:
         """The bias of every pair of tokens of one window, a matrix a head in memory, as kernels read it."""
@@ -116,7 +117,7 @@ class ShiftedWindowAttention(nn.Module):
     Padding aside, tokens are moved twice: into shifted windows by one gather, before the projections, and back.
     """
 
-    order: Int[Tensor, "tokens"]
+    order: Int[Tensor, "windows n"]
     back: Int[Tensor, "tokens"]
     run: Int[Tensor, "windows n"]
 
@@ -128,14 +129,16 @@ class ShiftedWindowAttention(nn.Module):
         self.qkv = nn.Linear(config.embed_dim, 3 * config.embed_dim, bias=config.qkv_bias)
         self.position_bias = RelativePositionBias(config.window_size, self.size, config.num_heads)
         self.proj = nn.Linear(config.embed_dim, config.embed_dim)
-        order = by_window(torch.arange(prod(axis.padded for axis in self.cut)), self.cut).flatten()
-        self.register_buffer("order", order, persistent=False)
-        self.register_buffer("back", order.argsort(), persistent=False)
-        self.register_buffer("run", runs(self.cut), persistent=False)
+        tokens = prod(axis.padded for axis in self.cut)
+        self.register_buffer("order", numbers(lambda: by_window(torch.arange(tokens), self.cut)), persistent=False)
+        self.register_buffer("back", self.order.flatten().argsort(), persistent=False)
+        self.register_buffer("run", numbers(lambda: runs(self.cut)), persistent=False)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:
         """The update of `x`; padding is added before the projections and cut off after them."""
-        tokens = rearrange(pad_to_windows(x, self.size), "b t h w c -> b (t h w) c").index_select(1, self.order)
+        tokens = rearrange(pad_to_windows(x, self.size), "b t h w c -> b (t h w) c").index_select(
+            1, self.order.flatten()
+        )
         windows = rearrange(tokens, "b (windows n) c -> (b windows) n c", n=prod(self.size))
         q, k, v = rearrange(
             self.qkv(windows),
@@ -179,7 +182,7 @@ class ShiftedWindowAttention(nn.Module):
 
     def _to_windows(self, x: Float[Tensor, "b heads t h w d"]) -> Float[Tensor, "windows heads n d"]:
         tokens = rearrange(pad_to_windows(x, self.size), "b heads t h w d -> b (t h w) heads d")
-        windows = tokens.index_select(1, self.order)
+        windows = tokens.index_select(1, self.order.flatten())
         return rearrange(windows, "b (windows n) heads d -> (b windows) heads n d", n=prod(self.size))
 
     def _on_grid(self, tokens: Float[Tensor, "b n c"], extents: Sequence[int]) -> Float[Tensor, "b t h w c"]:
@@ -187,6 +190,14 @@ class ShiftedWindowAttention(nn.Module):
         padded_t, padded_h, _ = (axis.padded for axis in self.cut)
         t, h, w = extents
         return rearrange(tokens, "b (t h w) c -> b t h w c", t=padded_t, h=padded_h)[:, :t, :h, :w]
+
+
+def numbers(make: Callable[[], Tensor]) -> Tensor:
+    """What follows from sizes alone, made on the CPU, where index arithmetic is quick, for the device of the module."""
+    device = torch.get_default_device()
+    with torch.device("cpu"):
+        made = make()
+    return made.to(device)
 
 
 def by_window(numbers: Int[Tensor, "tokens"], axes: tuple[Cut, Cut, Cut]) -> Int[Tensor, "windows n"]:
