@@ -188,3 +188,10 @@ def test_certificates_beside_a_sweep_are_a_table_of_its_report(tmp_path: Path) -
         ["divided", "6*H**2*T*W**2", "T*H*W", "under-states", "consistent"],
         ["s4", "no polynomial", "-", "no claim", "not measured"],
     ]
+
+
+def test_certificates_of_other_names_stay(tmp_path: Path) -> None:
+    write_certificates([FOUND, NOTHING], tmp_path)
+    write_certificates([replace(FOUND, verdict="exact")], tmp_path)
+    entries = json.loads((tmp_path / "certificates.json").read_text())
+    assert [(entry["name"], entry["verdict"]) for entry in entries] == [("divided", "exact"), ("s4", NO_CLAIM)]

@@ -82,10 +82,12 @@ def _regimes(regimes: Sequence[object], axis: str) -> str:
 
 
 def write_certificates(certificates: Sequence[Certificate], directory: Path) -> list[Path]:
-    """`certificates.json`, and a Markdown page for each."""
+    """`certificates.json`, and a Markdown page for each; those of other names that are there already stay."""
     directory.mkdir(parents=True, exist_ok=True)
     document = directory / "certificates.json"
-    document.write_text(json.dumps([entry.to_json() for entry in certificates], indent=2) + "\n", encoding="utf-8")
+    earlier = json.loads(document.read_text(encoding="utf-8")) if document.exists() else []
+    entries = {entry["name"]: entry for entry in earlier} | {entry.name: entry.to_json() for entry in certificates}
+    document.write_text(json.dumps(list(entries.values()), indent=2) + "\n", encoding="utf-8")
     paths = [document]
     for certificate in certificates:
         path = directory / f"{_file_name(certificate.name)}.md"
