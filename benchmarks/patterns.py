@@ -39,7 +39,7 @@ REASONS = {
     "pruned": "whole blocks of keys and values are gathered for every block of queries",
     "knn": "the choice of 100 of 12,544 scores takes longer than the products",
     "s4": "transforms of length 2 n run far below the matrix peak",
-    "selective_scan": "a recurrence in vector steps of plain torch, with an exponential for every state; no fused kernel",
+    "selective_scan": "a recurrence in vector steps of plain torch, an exponential for every state; no fused kernel",
 }
 
 
