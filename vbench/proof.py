@@ -26,7 +26,7 @@ from vbench.measure.count import check_pattern, tally_cell
 from vbench.measure.environment import usable_cores
 from vbench.measure.footprint import footprint_of_cell
 from vbench.measure.runner import without_main
-from vbench.measure.sketches import core_by_fraction, masked_strided_macs, strided_macs
+from vbench.measure.sketches import core_by_fraction, masked_strided_macs, strided_macs, swin_window
 from vbench.measure.subject import card_of
 from vbench.measure.user_models import is_users
 from vbench.results import Measured
@@ -153,6 +153,7 @@ def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
         core_by_fraction=core_by_fraction(KEPT_FRACTIONS),
         masked_strided_macs=masked_strided_macs(),
         strided_macs=strided_macs(),
+        window=swin_window(),
     )
     return judge_claims(claims, evidence)
 

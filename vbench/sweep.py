@@ -21,7 +21,7 @@ from vbench.measure.protocol import Refusal
 from vbench.measure.runner import Journal, Runner, Settings, processes_for
 from vbench.measure.subject import known_facts
 from vbench.measure.user_models import user_source_hash
-from vbench.results import Counts, Measured, Record, Skipped
+from vbench.results import Counts, Environment, Measured, Record, Skipped
 from vbench.stats import median
 from vbench.store import Store
 
@@ -61,7 +61,7 @@ class Sweep:
         self._listener = listener
         self._facts = known_facts(grid.models())
         self._retry_failed = retry_failed
-        self._fingerprints: dict[tuple[str, int, str], str] = {}
+        self._environments: dict[tuple[str, int, str], Environment] = {}
         self._known: dict[tuple[str, str], list[Record]] = defaultdict(list)
         self._rates = _Rates()
         self._outcome = Outcome(directory)
@@ -174,16 +174,19 @@ class Sweep:
         return self._known.get((cell.id, self._fingerprint(cell)), [])
 
     def _runner(self, cell: Cell) -> Runner:
-        return Runner(self._settings, self._fingerprint(cell))
+        here = self._environment(cell)
+        return Runner(replace(self._settings, accelerator_bytes=here.accelerator_memory_bytes), here.fingerprint)
 
     def _fingerprint(self, cell: Cell) -> str:
-        """The environment of the cell's device and threads, written to the store when first asked for."""
+        return self._environment(cell).fingerprint
+
+    def _environment(self, cell: Cell) -> Environment:
+        """The environment of the cell's device, threads and model, written to the store when first asked for."""
         key = (cell.device, cell.threads, user_source_hash(cell.model))
-        if key not in self._fingerprints:
-            here = environment(*key)
-            self._store.add_environment(here)
-            self._fingerprints[key] = here.fingerprint
-        return self._fingerprints[key]
+        if key not in self._environments:
+            self._environments[key] = environment(*key)
+            self._store.add_environment(self._environments[key])
+        return self._environments[key]
 
     def _write_left_out(self) -> None:
         self._store.write_left_out(self._outcome.left_out)

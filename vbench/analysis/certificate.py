@@ -12,6 +12,7 @@ from vbench.analysis.latency_law import LatencyLaw
 from vbench.analysis.polynomial import Derived, Extent, Line, derive
 from vbench.analysis.regimes import Regime, regimes
 from vbench.analysis.verdict import dominant_terms, judge, parse_claim
+from vbench.errors import AxisError
 
 MEMORY_SIZES = (1, 2, 3, 4, 6, 8, 12, 16)  # lattice points along an axis
 MEMORY_BASE: Extent = (8, 14, 14)
@@ -91,7 +92,7 @@ def certificate(
     """Derive, check and judge. `figures` counts a grid; `memory` predicts its peak; `hint` knows the lattice.
 
     Raises:
-        AxisError: the claim cannot be parsed, or a grid cannot be counted.
+        AxisError: the claim cannot be parsed.
     """
     claimed = parse_claim(claim) if claim else None
     core = derive(lambda grid: figures(grid).attention_macs, hint(lambda grid: figures(grid).attention_macs))
@@ -130,8 +131,16 @@ def _common(core: Derived | None, total: Derived | None) -> tuple[Extent, Extent
 
 
 def _shares(figures: Callable[[Extent], Figures], grids: Iterable[Extent]) -> dict[str, float]:
-    counted = {"x".join(map(str, grid)): figures(grid) for grid in grids}
-    return {grid: count.attention_macs / count.macs for grid, count in counted.items() if count.macs}
+    """The core's share of all MACs on the grids that the model takes."""
+    shares = {}
+    for grid in grids:
+        try:
+            counted = figures(grid)
+        except AxisError:
+            continue
+        if counted.macs:
+            shares["x".join(map(str, grid))] = counted.attention_macs / counted.macs
+    return shares
 
 
 def _memory(peak: MemoryPeak, lattice: Extent) -> Iterable[MemoryRegimes]:

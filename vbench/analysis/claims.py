@@ -61,6 +61,7 @@ class Evidence:
     core_by_fraction: Mapping[str, Mapping[float, int]]  # pattern -> kept fraction -> attention MACs
     masked_strided_macs: int  # of the sketch that masks, at the default grid
     strided_macs: int  # of the pattern that skips, at the same grid
+    window: tuple[tuple[int, ...], tuple[int, ...]]  # Video Swin's window and its shift, in tokens
 
 
 def read_claims() -> list[Claim]:
@@ -192,6 +193,15 @@ def _masked_sketch(claim: Claim, evidence: Evidence) -> Judged:
     return _judged(claim, "contradicted", derived, reason)
 
 
+def _window_shift(claim: Claim, evidence: Evidence) -> Judged:
+    """Whether the shift is half of a window or half of the video."""
+    size, shift = evidence.window
+    derived = f"windows of {size} tokens are shifted by {shift}"
+    halves = shift == tuple(extent // 2 for extent in size)
+    reason = "half of the window, rounded down, whatever the video's T, H and W" if halves else "neither of both halves"
+    return _judged(claim, "contradicted", derived, reason, "vbench show video_swin_t")
+
+
 def _keys_per_patch(claim: Claim, evidence: Evidence) -> Judged:
     """The derived core of a layer, HW T**2 + T (HW + 1)**2 pairs, says which keys there are."""
     certificate = evidence.certificates[claim.keys[0]]
@@ -237,4 +247,5 @@ _METHODS: dict[str, Callable[[Claim, Evidence], Judged]] = {
     "crossover in T": _crossover_in_t,
     "masked sketch": _masked_sketch,
     "keys per patch": _keys_per_patch,
+    "window shift": _window_shift,
 }

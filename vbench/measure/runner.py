@@ -42,6 +42,7 @@ class Settings:
 
     timeout_s: float = 300.0
     processes: int | None = None  # None: by the length of a forward
+    accelerator_bytes: int = 0  # memory of the CUDA device, where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Runner:
     def measure(self, cell: Cell, counts: Counts, journal: Journal) -> Record:
         """Run one cell in fresh processes until there are enough of them."""
         frame = self._frame(cell)
-        lacking = _lacking_memory(cell, counts)
+        lacking = _lacking_memory(cell, counts, self._settings.accelerator_bytes)
         if lacking:
             return Skipped(**frame, reason=lacking, counts=counts)
         runs = journal.earlier(cell)
@@ -211,11 +212,12 @@ def _salvaged(samples: Sequence[float], process: ForkServerProcess) -> ProcessRu
     )  # fmt: skip
 
 
-def _lacking_memory(cell: Cell, counts: Counts) -> str:
+def _lacking_memory(cell: Cell, counts: Counts, accelerator_bytes: int) -> str:
     """Why the cell is predicted not to fit; empty where it fits."""
-    if cell.device != "cpu":
-        return ""  # the accelerator's own memory is asked by the worker, which alone starts CUDA
-    predicted, available = counts.predicted_peak_bytes + FLOOR_BYTES, available_bytes()
+    if cell.device == "cuda":
+        predicted, available = counts.predicted_peak_bytes, accelerator_bytes
+    else:
+        predicted, available = counts.predicted_peak_bytes + FLOOR_BYTES, available_bytes()
     if predicted <= available:
         return ""
     return f"{OUT_OF_MEMORY}, predicted: {size(predicted)} needed, {size(available)} available"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vbench.measure.count import tally
 from vbench.measure.subject import PATTERN_DIM, PATTERN_HEADS
 from vbench_models import TokenGrid
+from vbench_models.attention import shifted_window
 from vbench_models.attention.core import CoreOnly
 from vbench_models.attention.pruned import PrunedAttention, PrunedConfig
 from vbench_models.attention.strided import StridedAttention, StridedConfig
@@ -67,6 +68,12 @@ def core_by_fraction(fractions: Iterable[float]) -> dict[str, dict[float, int]]:
     for (name, keep), core in cores.items():
         counts[name][keep] = _attention_macs(core, GRID)
     return counts
+
+
+def swin_window() -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The window of Video Swin and the shift of every other layer, in tokens of a grid that is longer than it."""
+    module = shifted_window.build(TokenGrid(16, 14, 14), PATTERN_DIM, PATTERN_HEADS)
+    return module.config.window_size, tuple(axis.shift for axis in module.cut)
 
 
 def _attention_macs(core: nn.Module, grid: TokenGrid) -> int:

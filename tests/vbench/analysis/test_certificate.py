@@ -204,3 +204,14 @@ def test_the_document_has_the_keys_that_are_promised_and_survives_json() -> None
     assert document["lattice"] == [1, 1, 1]
     assert (document["latency"], document["verdict"]) == (None, "under-states")
     assert {"axis", "held", "kernel", "bias", "regimes"} <= document["memory"][0].keys()
+
+
+def test_grids_that_the_model_refuses_have_no_share_and_a_fixed_clip_no_polynomial() -> None:
+    def fixed(grid: tuple[int, int, int]) -> Figures:
+        if grid != (8, 14, 14):
+            raise AxisError("the clip is fixed")
+        return Figures(macs=10, attention_macs=5)
+
+    found = certificate("fixed", "tokens", fixed, claim=None)
+    assert (found.macs, found.attention_macs, found.lattice) == (None, None, None)
+    assert found.attention_share == {"8x14x14": 0.5}

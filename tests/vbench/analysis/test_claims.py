@@ -34,6 +34,7 @@ def evidence(cores: dict[str, str | None] | None = None, **changes: object) -> E
         core_by_fraction={},
         masked_strided_macs=400,
         strided_macs=100,
+        window=((8, 7, 7), (4, 3, 3)),
     )
     return replace(known, **changes)
 
@@ -249,3 +250,11 @@ def test_a_mask_saves_nothing_that_skipping_saves() -> None:
 def test_the_core_of_a_layer_says_which_keys_a_patch_has(core: str, verdict: str) -> None:
     judged = judge(claim("keys per patch", "timesformer_b"), evidence({"timesformer_b": core}))
     assert judged.verdict == verdict
+
+
+@pytest.mark.parametrize(("shift", "says"), [((4, 3, 3), "half of the window"), ((1, 1, 1), "neither of both halves")])
+def test_a_window_s_shift_is_told_in_tokens(shift: tuple[int, int, int], says: str) -> None:
+    judged = judge(claim("window shift", "shifted_window"), evidence(window=((8, 7, 7), shift)))
+    assert judged.verdict == "contradicted"
+    assert says in judged.evidence
+    assert str(shift) in judged.derived

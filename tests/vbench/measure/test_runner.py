@@ -1,6 +1,7 @@
 """The runner with real processes: what a network does wrong is a record, and nothing stays behind."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -112,6 +113,16 @@ def test_a_cell_predicted_not_to_fit_is_skipped_without_running(models: Path) ->
     record = measure(own(models, "build_huge"))
     assert isinstance(record, Skipped)
     assert record.reason.startswith("out of memory, predicted: 128 TiB needed")
+
+
+def test_a_cell_for_cuda_is_held_against_the_accelerator_s_memory() -> None:
+    cell = replace(CORE, device="cuda")
+    runner = Runner(Settings(accelerator_bytes=1024), "here")
+    ((_, counts),) = runner.count([cell])
+    assert isinstance(counts, Counts)
+    record = runner.measure(cell, counts, NO_JOURNAL)
+    assert isinstance(record, Skipped)
+    assert record.reason.endswith("1.00 KiB available")
 
 
 def test_a_counted_cell_is_a_counted_record() -> None:

@@ -14,6 +14,7 @@ from vbench.measure.sketches import (
     core_by_fraction,
     masked_strided_macs,
     strided_macs,
+    swin_window,
 )
 from vbench.measure.subject import PATTERN_DIM, PATTERN_HEADS
 from vbench_models.attention.core import CoreOnly
@@ -57,3 +58,8 @@ def test_token_selection_is_quadratic_in_the_kept_fraction() -> None:
 
 def test_every_fraction_keeps_whole_blocks_so_that_none_is_rounded() -> None:
     assert all(Fraction(fraction) * GRID.tokens % 128 == 0 for fraction in KEPT_FRACTIONS)
+
+
+def test_the_window_s_shift_is_half_of_it() -> None:
+    size, shift = swin_window()
+    assert shift == tuple(extent // 2 for extent in size)
