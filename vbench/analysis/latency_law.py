@@ -195,13 +195,20 @@ def _judge(measured: float, half: float, expected: float, share: float, conditio
 
 
 def _overall(exponents: Sequence[LocalExponent]) -> tuple[Word, str]:
-    """Inconsistent if one line is, consistent if one line is and none contradicts, else undecided."""
+    """Of each axis the line that reaches furthest decides: inconsistent if one of them is, else consistent if one is.
+
+    Shorter lines are shown, not counted: there a kernel's tiles and caches still bend the growth.
+    """
+    furthest = [
+        max((part for part in exponents if part.axis == axis), key=lambda part: _size(part.larger, axis))
+        for axis in dict.fromkeys(part.axis for part in exponents)
+    ]
     for word in ("inconsistent", "consistent"):
-        for exponent in exponents:
+        for exponent in furthest:
             if exponent.verdict == word:
                 along = f"along {exponent.axis} up to {'x'.join(map(str, exponent.larger))}"
                 return exponent.verdict, exponent.reason or along
-    return "undecided", exponents[0].reason if exponents else "no line of three grids"
+    return "undecided", furthest[0].reason if furthest else "no line of three grids"
 
 
 def _are_proportional(one: Sequence[float], other: Sequence[float]) -> bool:

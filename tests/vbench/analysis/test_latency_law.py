@@ -1,5 +1,7 @@
 """Laws of time with planted coefficients, and noise of the test's own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sympy
@@ -7,16 +9,19 @@ import sympy
 from vbench.analysis.latency_law import LatencyLaw, Point, latency_law
 from vbench.analysis.polynomial import H, T, W
 
-GRIDS = [(t, 2, 2) for t in (256, 512, 1024, 2048, 4096)] + [(4, s, s) for s in (8, 16, 24, 32, 64)]
+Grid = tuple[int, int, int]
+GRIDS: list[Grid] = [(t, 2, 2) for t in (256, 512, 1024, 2048, 4096)] + [(4, s, s) for s in (8, 16, 24, 32, 64)]
 GRIDS += [(8, 14, 14), (16, 14, 14), (32, 14, 14)]
 DIVIDED = T * (H * W) ** 2 + H * W * T**2
 LINEAR = T * H * W
 
 
-def measured(law: sympy.Expr, byte_s: float = 0.0, noise: float = 0.005, processes: int = 5) -> list[Point]:
+def measured(
+    law: sympy.Expr, byte_s: float = 0.0, noise: float = 0.005, processes: int = 5, grids: list[Grid] = GRIDS
+) -> list[Point]:
     chance = np.random.default_rng(0)
     points = []
-    for t, h, w in GRIDS:
+    for t, h, w in grids:
         moved = 4 * 768 * t * h * w
         time_s = float(law.subs({T: t, H: h, W: w})) + byte_s * moved
         samples = time_s * np.exp(noise * chance.standard_normal(processes))
@@ -59,6 +64,15 @@ def test_one_process_has_no_interval() -> None:
 def test_no_coefficient_is_negative() -> None:
     law = judged(1e-9 * DIVIDED, DIVIDED + T * H * W + T)
     assert min(law.coefficients_s.values()) >= 0
+
+
+def test_the_line_that_reaches_furthest_decides_and_shorter_ones_are_shown() -> None:
+    points = measured(1e-9 * DIVIDED, grids=[*GRIDS, (8, 7, 7), (8, 21, 21)])
+    slow = points[-1]
+    points[-1] = replace(slow, latency_s=tuple(2 * sample for sample in slow.latency_s))
+    law = latency_law(points, DIVIDED)
+    assert law.verdict == "consistent"
+    assert [part.verdict for part in law.exponents if part.larger == (8, 21, 21)] == ["inconsistent"]
 
 
 def test_too_few_grids_are_refused() -> None:
