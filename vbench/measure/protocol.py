@@ -21,7 +21,7 @@ class StopRule:
     min_samples: int = 5
     max_samples: int = 200
     min_time_s: float = 0.2
-    max_time_s: float = 0.6
+    max_time_s: float = 0.5
     precision: float = 0.01  # half width of the median's 95 % interval, as a fraction of the median
     slow_samples: int = 3
 
