@@ -120,6 +120,7 @@ def latency_plot(certificate: Certificate) -> Plot:
         y_text=units.seconds,
         y_base=10,
         lines=lines,
+        x_text=units.macs,
     )
 
 

@@ -21,6 +21,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
 STROKES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 INK, FAINT, GRID = "#1a1a1a", "#5c5c5c", "#dddddd"
 WIDTH_IN, LABEL_HEIGHT_IN, CHARACTER_IN, LONGEST_LABEL = 10.0, 0.27, 0.084, 40
+MOST_SIZES_NAMED = 9  # on the x axis; more would overlap, and round numbers stand instead
 SETTINGS: dict[Any, Any] = {"font.size": 11, "svg.hashsalt": "vbench", "svg.fonttype": "path", "axes.edgecolor": FAINT}
 
 
@@ -38,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plot:
-    """A figure's content; `y_text` turns a value into a tick's label."""
+    """A figure's content; `y_text` and `x_text` turn a value into a tick's label."""
 
     title: str
     subtitle: str
@@ -47,6 +48,7 @@ class Plot:
     y_text: Callable[[float], str]
     y_base: int
     lines: Sequence[Line]
+    x_text: Callable[[float], str] = count
 
 
 def draw(plot: Plot, path: Path) -> list[Path]:
@@ -98,9 +100,11 @@ def _add(axes: Axes, line: Line) -> None:
 def _scale(axes: Axes, plot: Plot) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=plot.y_base)
-    axes.xaxis.set_major_locator(FixedLocator(_spaced(sorted({x for line in plot.lines for x in line.x}))))
+    sizes = sorted({x for line in plot.lines for x in line.x})
+    few = len(sizes) <= MOST_SIZES_NAMED
+    axes.xaxis.set_major_locator(FixedLocator(_spaced(sizes)) if few else LogLocator(base=10, numticks=8))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(plot.x_text(value))))
     subs = _subdivisions(plot)
     axes.yaxis.set_major_locator(LogLocator(base=plot.y_base, subs=subs, numticks=12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(plot.y_text(value))))
