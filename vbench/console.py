@@ -25,7 +25,7 @@ def listener() -> Iterator[Listener]:
     columns = (
         TextColumn("{task.fields[left]:>12} left"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as progress:
         yield Bar(progress)
 
 
@@ -33,9 +33,8 @@ class Bar:
     """A Rich progress bar; drawn only when a cell ends, so that nothing runs beside a measurement."""
 
     def __init__(self, progress: Progress) -> None:
-        progress.live.auto_refresh = False
         self._progress = progress
-        self._task = progress.add_task("", total=None, left="")
+        self._task = progress.add_task("counting", total=None, left="?")
 
     def say(self, line: str) -> None:
         """Print above the bar."""
