@@ -528,7 +528,9 @@ def _records_directory(records: Path | None) -> Path:
     """The directory asked for, else the latest sweep below reports/, else the reference that the project carries."""
     from vbench.store import latest_records
 
-    return records or latest_records(Path("reports"), Path(__file__).parent / "data" / "reference")
+    carried = Path(__file__).parent / "data" / "reference"  # in a wheel; a checkout has it in its own reports
+    checkout = Path(__file__).parents[1] / "reports" / "reference"
+    return records or latest_records(Path("reports"), carried if carried.exists() else checkout)
 
 
 if __name__ == "__main__":
