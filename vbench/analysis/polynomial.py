@@ -182,7 +182,9 @@ def _largest_excess(count: Count, coefficients: dict[Extent, Fraction], lines: S
     excesses = [0.0]
     for _ in range(OFF_LATTICE):
         grid = _triple(chance.randint(line.start, line.start + 3 * line.step) for line in lines)
-        excesses.append(float(count(grid) / _value(coefficients, grid)) - 1)
+        polynomial = _value(coefficients, grid)
+        if polynomial:  # a cost of nothing has no excess
+            excesses.append(float(count(grid) / polynomial) - 1)
     return max(excesses)
 
 

@@ -96,3 +96,9 @@ def test_sizes_that_a_model_refuses_are_not_on_a_line() -> None:
 
     assert line_of(picky, 0, 1, 1, (8, 8, 8)) is None
     assert line_of(picky, 0, 1, 4, (8, 8, 8)) == Line(1, 4, 1)
+
+
+def test_a_cost_of_nothing_is_the_polynomial_nought_on_any_lattice() -> None:
+    derived = derive(lambda _: 0, [Line(2, 2, 0), Line(32, 32, 0), Line(32, 32, 0)])
+    assert derived is not None
+    assert (derived.expression, derived.largest_excess) == (0, 0.0)
