@@ -1,0 +1,18 @@
+"""Every system by its key. Cards are data; `vbench_models.load` finds the code that a card names.
+
+One file a group of families; a dict here, which can be read aloud, sets their order.
+"""
+
+from vbench_models.card import Card
+from vbench_models.catalog import convolutional, pyramids, vision_transformers
+from vbench_models.catalog.backbone import BACKBONE
+from vbench_models.catalog.modules import MODULES
+from vbench_models.catalog.patterns import PATTERNS
+
+ARCHITECTURES: dict[str, Card] = {
+    **convolutional.CARDS,
+    **vision_transformers.CARDS,
+    **pyramids.CARDS,
+}
+
+__all__ = ["ARCHITECTURES", "BACKBONE", "MODULES", "PATTERNS"]
