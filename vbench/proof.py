@@ -12,9 +12,20 @@ from dataclasses import replace
 from functools import cache
 from itertools import repeat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vbench.analysis.certificate import Certificate, Figures, certificate
-from vbench.analysis.claims import KEPT_FRACTIONS, Claim, Evidence, Judged, judge_claims, keys_of
+from vbench.analysis.claims import (
+    KEPT_FRACTIONS,
+    Claim,
+    Evidence,
+    Judged,
+    Quantised,
+    judge_claims,
+    keys_to_certify,
+    keys_to_count,
+)
+from vbench.analysis.frame import records_frame
 from vbench.analysis.latency_law import LatencyLaw, Point, latency_grids, latency_law
 from vbench.analysis.polynomial import BASE, Extent, Line, hinted_line
 from vbench.analysis.verdict import parse_claim
@@ -22,18 +33,30 @@ from vbench.cell import Cell
 from vbench.console import listener
 from vbench.errors import AxisError
 from vbench.grid import Block, Grid
+from vbench.measure.catalog_counts import default_cell
 from vbench.measure.count import check_pattern, tally_cell
 from vbench.measure.environment import usable_cores
 from vbench.measure.footprint import footprint_of_cell
 from vbench.measure.runner import without_main
-from vbench.measure.sketches import core_by_fraction, masked_strided_macs, strided_macs, swin_window
-from vbench.measure.subject import card_of
+from vbench.measure.sketches import (
+    core_by_fraction,
+    full_temporal_macs,
+    masked_strided_macs,
+    strided_macs,
+    swin_window,
+)
+from vbench.measure.subject import card_of, subject_of
+from vbench.measure.techniques import AUTOCAST, backward_dtypes, quantised_block
 from vbench.measure.user_models import is_users
-from vbench.results import Measured
+from vbench.measure.worker import counts_of
+from vbench.results import Counted, Measured
 from vbench.stats import median
 from vbench.store import Store
 from vbench.sweep import Listener, Sweep
 from vbench_models.loading import CORE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOKENS, PIXELS = "tokens", "frames and pixels"
 
@@ -148,16 +171,35 @@ def _extent(cell: Cell) -> Extent:
 
 
 def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
-    """Every claim with its verdict; certifies the systems that the claims speak of."""
+    """Every claim with its verdict; certifies and counts the systems that the claims speak of."""
     claims = list(claims)
     evidence = Evidence(
-        certificates={certificate.name: certificate for certificate in certify_each(keys_of(claims))},
+        certificates={certificate.name: certificate for certificate in certify_each(keys_to_certify(claims))},
+        counted=counted_frame(keys_to_count(claims)),
         core_by_fraction=core_by_fraction(KEPT_FRACTIONS),
         masked_strided_macs=masked_strided_macs(),
+        full_macs=full_temporal_macs(),
         strided_macs=strided_macs(),
         window=swin_window(),
+        attending_modules={"pcsa": attending_modules("pcsa")},
+        backward_dtypes=backward_dtypes(),
+        autocast_dtype=str(AUTOCAST).removeprefix("torch."),
+        quantised=Quantised(*quantised_block()),
     )
     return judge_claims(claims, evidence)
+
+
+def counted_frame(keys: Sequence[str]) -> pd.DataFrame:
+    """The networks at their default clips, counted in this process: rows as in records.csv."""
+    cells = [default_cell(key) for key in keys]
+    records = [Counted(cell=cell, subject=subject_of(cell), environment="", counts=counts_of(cell)) for cell in cells]
+    return records_frame(records, {})
+
+
+def attending_modules(name: str) -> int:
+    """How many modules of a network hold products of attention, at its default clip."""
+    products = tally_cell(default_cell(name)).products
+    return len({product.module for product in products if product.kind == "attention"})
 
 
 def _cells(name: str) -> Callable[[Extent], Cell]:

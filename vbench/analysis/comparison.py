@@ -39,6 +39,12 @@ def claims_frame() -> pd.DataFrame:
     return _data("claims_k400.csv")
 
 
+def published_accuracies() -> pd.DataFrame:
+    """Every published accuracy, on any data set: `metric` in percent, with model, data set and source."""
+    columns = ["key", "architecture", "variant", "dataset", "metric_name", "metric", "source", "note"]
+    return pd.concat([published_frame()[columns], _data("accuracies.csv")], ignore_index=True).dropna(subset=["metric"])
+
+
 def published_rows(key: str) -> list[Row]:
     """The published rows of one catalog key, empty columns left out."""
     published = published_frame()

@@ -26,7 +26,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from vbench.cell import Cell
 from vbench.errors import AxisError
 from vbench.measure.formulas import flop_formula, run_on_meta
-from vbench.measure.subject import build_network, input_shape
+from vbench.measure.subject import all_inputs, build_network, input_shape
 
 ROOT = "(network)"
 ATTENTION_CORE = "attention core"
@@ -109,9 +109,10 @@ def check_pattern(cell: Cell) -> None:
         raise AxisError(f"{cell.model} does not count the same twice: {', '.join(map(str, sorted(counts)))} MACs")
 
 
-def tally(network: nn.Module, *inputs: Tensor) -> Tally:
-    """Count one forward of `network`, which lies on the meta device like its inputs."""
+def tally(network: nn.Module, video: Tensor) -> Tally:
+    """Count one forward of `network`, which lies on the meta device like its input."""
     params = sum(parameter.numel() for parameter in network.parameters())
+    inputs = all_inputs(network, video)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _where(network) as here, Ledger(inputs, here) as ledger:
         network(*inputs)
     return Tally(params=params, products=tuple(ledger.products))
@@ -129,7 +130,7 @@ class Place:
 class Ledger(TorchDispatchMode):
     """Writes down every product, and follows which tensors depend on the network's input."""
 
-    def __init__(self, inputs: tuple[Tensor, ...], here: Callable[[], Place]) -> None:
+    def __init__(self, inputs: tuple[object, ...], here: Callable[[], Place]) -> None:
         super().__init__()
         self.products: list[Product] = []
         self._here = here

@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves
 
 from vbench.cell import Cell
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context
-from vbench.measure.subject import build_network, input_shape
+from vbench.measure.subject import all_inputs, build_network, input_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,12 @@ def footprint(
     with FakeTensorMode(), torch.no_grad():
         state = {name: _like(tensor, device, dtype) for name, tensor in _tensors(network)}
         video = torch.empty(shape, device=device, dtype=dtype)
-        live = LiveBytes((state, video))
+        inputs = all_inputs(network, video)
+        live = LiveBytes((state, inputs))
         attention = sdpa_kernel(math_only) if kernel == "math" else FusedAttention(live)
         added = AddedBias() if bias else nullcontext()
         with precision_context(precision, device), live, attention, added:
-            output = torch.func.functional_call(network, state, (video,))
+            output = torch.func.functional_call(network, state, inputs)
         del output
     return Footprint(peak_bytes=live.peak, op_bytes=live.moved)
 

@@ -43,6 +43,11 @@ def masked_strided_macs() -> int:
     return _attention_macs(MaskedStrided(StridedConfig().stride), STRIDED_GRID)
 
 
+def full_temporal_macs() -> int:
+    """MACs of the same attention without any mask."""
+    return _attention_macs(MaskedStrided(1), STRIDED_GRID)
+
+
 def strided_macs() -> int:
     """MACs of the pattern that slices the frames away, at the same grid."""
     return _attention_macs(CoreOnly(StridedAttention(StridedConfig()), PATTERN_HEADS), STRIDED_GRID)

@@ -122,5 +122,11 @@ def input_shape(cell: Cell) -> torch.Size:
     return Size((cell.batch, *extent, parts * PATTERN_DIM))
 
 
+def all_inputs(network: nn.Module, video: torch.Tensor) -> tuple[object, ...]:
+    """The video, and what else the network says it takes with it: memory, masks, a second view, sound."""
+    further = getattr(network, "further_inputs", None)
+    return (video, *further(video)) if further else (video,)
+
+
 def _clip(cell: Cell) -> Clip:
     return Clip(batch=cell.batch, frames=cell.frames, height=cell.height, width=cell.width)

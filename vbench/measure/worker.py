@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 import torch._dynamo  # dispatch modes import it at their first use: better once, in the forkserver
-from torch import Tensor, nn
+from torch import nn
 
 from vbench.cell import Cell
 from vbench.errors import AxisError, VbenchError, VideoError
@@ -30,7 +30,7 @@ from vbench.measure.memory import PEAKS, status_bytes
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context, set_float32_products
 from vbench.measure.protocol import OUT_OF_MEMORY, Refusal, Sample, StopRule
 from vbench.measure.quality import quality, snapshot
-from vbench.measure.subject import build_network, token_extent
+from vbench.measure.subject import all_inputs, build_network, token_extent
 from vbench.results import Counts, ProcessRun
 
 
@@ -75,15 +75,15 @@ def _measure(connection: Connection, cell: Cell, rule: StopRule, deadline_s: flo
     _prepare_process(cell)
     floor_bytes, before = status_bytes("VmRSS"), snapshot()
     started = time.perf_counter()
-    network, video = _build(cell)
+    network, inputs = _build(cell)
     build_s = time.perf_counter() - started
     samples = Samples()
     with ExitStack() as stack:
         stack.enter_context(precision_context(cell.precision, cell.device))
         stack.enter_context(kernel_context(cell.kernel))
-        kernel_ran = _first_forward(network, video, samples)
+        kernel_ran = _first_forward(network, inputs, samples)
         stack.enter_context(torch.inference_mode())
-        run = _Forward(network, video)
+        run = _Forward(network, inputs)
         warm_up(run, cell.device, rule, samples)
         take_samples(run, cell.device, rule, samples, deadline_s=deadline_s, tell=_teller(connection))
         after, memory_started = snapshot(), time.perf_counter()
@@ -117,31 +117,31 @@ def _prepare_process(cell: Cell) -> None:
     set_float32_products(cell.precision)
 
 
-def _build(cell: Cell) -> tuple[nn.Module, Tensor]:
-    """The network, seeded, and its input, both on the cell's device in the cell's precision."""
+def _build(cell: Cell) -> tuple[nn.Module, tuple[object, ...]]:
+    """The network, seeded, and its inputs, all on the cell's device in the cell's precision."""
     network = build_network(cell, torch.device(cell.device))
     network = network.to(PARAMETER_DTYPE[cell.precision])
-    return network, network_input(cell)
+    return network, all_inputs(network, network_input(cell))
 
 
 class _Forward:
     """The call that is timed."""
 
-    __slots__ = ("_network", "_video")
+    __slots__ = ("_inputs", "_network")
 
-    def __init__(self, network: nn.Module, video: Tensor) -> None:
-        self._network, self._video = network, video
+    def __init__(self, network: nn.Module, inputs: tuple[object, ...]) -> None:
+        self._network, self._inputs = network, inputs
 
     def __call__(self) -> object:
-        return self._network(self._video)
+        return self._network(*self._inputs)
 
 
-def _first_forward(network: nn.Module, video: Tensor, samples: Samples) -> str:
+def _first_forward(network: nn.Module, inputs: tuple[object, ...], samples: Samples) -> str:
     """The first warm-up, under which attention kernels are seen; a dispatch mode sees none in inference mode."""
     started = time.perf_counter()
     with torch.no_grad(), KernelWitness() as witness:
-        network(video)
-    if video.is_cuda:
+        network(*inputs)
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()
     samples.warmup_s.append(time.perf_counter() - started)
     return witness.kernel_ran

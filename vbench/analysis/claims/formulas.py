@@ -1,92 +1,22 @@
-"""Claims of the literature on formulas, each with a verdict and its evidence; none is bent to fit.
-
-A claim names the systems that it speaks of and the method by which it is judged. Methods are functions of counted
-evidence alone: derived certificates, and a few counts that no certificate holds.
-"""
+"""Claims on formulas: held against polynomials derived from counts, and against predicted peaks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from importlib.resources import files
-from typing import Any
+from collections.abc import Callable
 
-import pandas as pd
 import sympy
 
 from vbench.analysis.certificate import Certificate
+from vbench.analysis.claims.claim import Claim, Evidence, Judged, verdict_on
 from vbench.analysis.polynomial import H, T, W
 from vbench.analysis.verdict import Verdict, judge, parse_claim
 
-KEPT_FRACTIONS = (0.125, 0.25, 0.5, 1.0)
 VIT_B_WIDTH = 768
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
-    """One row of the claims."""
-
-    id: str
-    statement: str
-    claimed: str
-    formula: str
-    keys: tuple[str, ...]
-    method: str
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
-    """A claim's verdict: what was derived, what it rests on, and the command that makes it again."""
-
-    id: str
-    statement: str
-    claimed: str
-    verdict: str
-    derived: str
-    evidence: str
-    reproduce: str
-    source: str
-
-    def to_json(self) -> dict[str, str]:
-        """The judged claim as one JSON object."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Evidence:
-    """What the claims are judged by: certificates by key, and counts of MACs that they do not hold."""
-
-    certificates: Mapping[str, Certificate]
-    core_by_fraction: Mapping[str, Mapping[float, int]]  # pattern -> kept fraction -> attention MACs
-    masked_strided_macs: int  # of the sketch that masks, at the default grid
-    strided_macs: int  # of the pattern that skips, at the same grid
-    window: tuple[tuple[int, ...], tuple[int, ...]]  # Video Swin's window and its shift, in tokens
-
-
-def read_claims() -> list[Claim]:
-    """The project's claims, in their order."""
-    with files("vbench.data").joinpath("claims.csv").open(encoding="utf-8") as file:
-        rows: list[dict[Any, Any]] = pd.read_csv(file, keep_default_na=False).to_dict("records")
-    return [Claim(**{**row, "keys": tuple(str(row["keys"]).split())}) for row in rows]
-
-
-def judge_claims(claims: Iterable[Claim], evidence: Evidence) -> list[Judged]:
-    """Every claim with its verdict."""
-    return [_METHODS[claim.method](claim, evidence) for claim in claims]
-
-
-def keys_of(claims: Iterable[Claim]) -> list[str]:
-    """The systems that need a certificate, each once."""
-    return list(dict.fromkeys(key for claim in claims for key in claim.keys))
+WITHIN = 0.01  # of a claimed number
 
 
 def _judged(claim: Claim, verdict: str, derived: str, evidence: str, reproduce: str = "") -> Judged:
-    command = reproduce or f"vbench certify {' '.join(claim.keys)}"
-    return Judged(
-        id=claim.id, statement=claim.statement, claimed=claim.claimed, verdict=verdict, derived=derived,
-        evidence=evidence, reproduce=command, source=claim.source,
-    )  # fmt: skip
+    return verdict_on(claim, verdict, derived, evidence, reproduce or f"vbench certify {' '.join(claim.keys)}")
 
 
 def _core(claim: Claim, evidence: Evidence) -> Judged:
@@ -111,13 +41,6 @@ def _each_core(claim: Claim, evidence: Evidence) -> Judged:
     return _judged(claim, worst, derived, "; ".join(f"{key}: {verdict.word}" for key, verdict in verdicts.items()))
 
 
-def _memory_stream(claim: Claim, evidence: Evidence) -> Judged:
-    certificate = evidence.certificates[claim.keys[0]]
-    found = "the cache has a fixed size, so each clip of a stream costs the same: linear in the number of clips"
-    missing = "undecided for whole models: wants MeMViT, a memory bank and STM over a growing stream"
-    return _judged(claim, "undecided", f"per clip {_formula(certificate)}", f"{found}; {missing}")
-
-
 def _fused_memory(claim: Claim, evidence: Evidence) -> Judged:
     """Degrees of the predicted peak along T, by kernel and bias."""
     certificate = evidence.certificates[claim.keys[0]]
@@ -137,18 +60,27 @@ def _fused_memory(claim: Claim, evidence: Evidence) -> Judged:
 
 
 def _token_count(claim: Claim, evidence: Evidence) -> Judged:
-    """32 x 14 x 14 tokens; pairs are not operations."""
+    """The claimed tokens and operations of a layer, against 32 x 14 x 14 tokens and what the core costs on them."""
+    claimed_tokens, claimed_operations = (float(part) for part in claim.claimed.split("; "))
     tokens, pairs = 32 * 14 * 14, (32 * 14 * 14) ** 2
     core = _core_of(evidence, "joint")
     if core is None:
         return _judged(claim, "undecided", f"{tokens:,} tokens", "the core has no polynomial")
-    core = core.subs({T: 32, H: 14, W: 14})
+    macs = int(core.subs({T: 32, H: 14, W: 14}))
     projections = 4 * tokens * VIT_B_WIDTH**2
-    derived = f"{tokens:,} tokens; {pairs:,} pairs; attention core {int(core):,} MACs, projections {projections:,} MACs"
-    reason = (
-        f"the token count is right; {pairs / 1e6:.0f} million are pairs of tokens, each worth {2 * VIT_B_WIDTH} MACs"
-    )
-    return _judged(claim, "contradicted", derived, reason, "vbench count joint --grids 32x14x14")
+    derived = f"{tokens:,} tokens; {pairs:,} pairs; attention core {macs:,} MACs, projections {projections:,} MACs"
+    right_tokens = claimed_tokens == tokens
+    right_operations = any(_is_close(claimed_operations, count) for count in (macs, 2 * macs))
+    reason = f"the token count is {'right' if right_tokens else 'wrong'}"
+    if not right_operations:
+        are_pairs = " are pairs of tokens, each worth" if _is_close(claimed_operations, pairs) else ", against"
+        reason += f"; {claimed_operations / 1e6:.0f} million{are_pairs} {2 * VIT_B_WIDTH} MACs a pair"
+    verdict = "agrees" if right_tokens and right_operations else "contradicted"
+    return _judged(claim, verdict, derived, reason, "vbench count joint --grids 32x14x14")
+
+
+def _is_close(claimed: float, derived: float) -> bool:
+    return abs(claimed / derived - 1) <= WITHIN
 
 
 def _kept_fraction(claim: Claim, evidence: Evidence) -> Judged:
@@ -165,13 +97,18 @@ def _kept_fraction(claim: Claim, evidence: Evidence) -> Judged:
 
 
 def _pyramid(claim: Claim, evidence: Evidence) -> Judged:
+    """Whether the real model attends on several levels; and the core against joint attention's."""
     certificate = evidence.certificates[claim.keys[0]]
-    verdict = _verdict(certificate, claim.formula)
+    against_joint = _verdict(certificate, claim.formula)
+    places = evidence.attending_modules.get("pcsa")
+    if places is None:
+        return _judged(claim, "undecided", _formula(certificate), "the attention of pcsa was not counted")
     reason = (
-        "the paper has no pyramid of feature maps: its pyramid is the radii 3, 3, 4, 4 of the heads; "
-        f"against joint attention the core is cheaper ({verdict.reason})"
+        f"pcsa attends in {places} module{'s' * (places != 1)}, and one module has one level of features; "
+        f"its pyramid is the radii 3, 3, 4, 4 of the heads; joint attention's formula {against_joint.word} its core"
     )
-    return _judged(claim, "contradicted", _formula(certificate), reason)
+    cheaper = against_joint.word == "over-states"
+    return _judged(claim, "agrees" if places > 1 and cheaper else "contradicted", _formula(certificate), reason)
 
 
 def _crossover_in_t(claim: Claim, evidence: Evidence) -> Judged:
@@ -184,22 +121,6 @@ def _crossover_in_t(claim: Claim, evidence: Evidence) -> Judged:
         return _judged(claim, "undecided", f"divided - axial per token: {difference}", "the crossover depends on T")
     reason = "the difference of the cores does not depend on T: axial is cheaper where H*W > H + W, at any length"
     return _judged(claim, "contradicted", f"divided - axial per token: {difference} MACs", reason)
-
-
-def _masked_sketch(claim: Claim, evidence: Evidence) -> Judged:
-    masked, skipping = evidence.masked_strided_macs, evidence.strided_macs
-    derived = f"masked {masked:,} MACs, skipping {skipping:,} MACs of attention at 8x14x14"
-    reason = "a mask is applied after the product that it should have saved"
-    return _judged(claim, "contradicted", derived, reason)
-
-
-def _window_shift(claim: Claim, evidence: Evidence) -> Judged:
-    """Whether the shift is half of a window or half of the video."""
-    size, shift = evidence.window
-    derived = f"windows of {size} tokens are shifted by {shift}"
-    halves = shift == tuple(extent // 2 for extent in size)
-    reason = "half of the window, rounded down, whatever the video's T, H and W" if halves else "neither of both halves"
-    return _judged(claim, "contradicted", derived, reason, "vbench show video_swin_t")
 
 
 def _keys_per_patch(claim: Claim, evidence: Evidence) -> Judged:
@@ -235,17 +156,14 @@ def _log_ratio(numerator: float, denominator: float) -> float:
 
 
 _SEVERITY = ("exact", "same order", "over-states", "not polynomial", "under-states")
-_METHODS: dict[str, Callable[[Claim, Evidence], Judged]] = {
+FORMULA_METHODS: dict[str, Callable[[Claim, Evidence], Judged]] = {
     "core": _core,
     "per token": _per_token,
     "each core": _each_core,
-    "memory stream": _memory_stream,
     "fused memory": _fused_memory,
     "token count": _token_count,
     "kept fraction": _kept_fraction,
     "pyramid": _pyramid,
     "crossover in T": _crossover_in_t,
-    "masked sketch": _masked_sketch,
     "keys per patch": _keys_per_patch,
-    "window shift": _window_shift,
 }

@@ -1,0 +1,58 @@
+"""What techniques do to a network, observed on small ones: the types of a backward pass, the bytes after INT8."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+DIM, HEADS = 256, 4
+AUTOCAST = torch.bfloat16  # what autocast means on a CPU; fp16 on CUDA follows the same list of operators
+
+
+class ProductTypes(TorchDispatchMode):
+    """Writes down in which type every product runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run the operator; note the result's type if it multiplies."""
+        out = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry and isinstance(out, Tensor):
+            self.seen.append(str(out.dtype).removeprefix("torch."))
+        return out
+
+
+def backward_dtypes() -> tuple[str, ...]:
+    """The types of the products in the backward pass of an MLP whose forward ran under autocast."""
+    network = nn.Sequential(nn.Linear(DIM, DIM), nn.GELU(), nn.Linear(DIM, DIM))
+    with torch.autocast("cpu", AUTOCAST):
+        loss = network(torch.randn(8, DIM)).square().mean()
+    with ProductTypes() as products:
+        loss.backward()
+    return tuple(products.seen)
+
+
+def quantised_block() -> tuple[int, int, tuple[str, ...]]:
+    """Bytes of a Transformer encoder layer before and after dynamic INT8, and the weight matrices left as they were."""
+    block = nn.TransformerEncoderLayer(DIM, HEADS, 4 * DIM).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the API is deprecated in favour of torchao and still the one the claim names
+        quantised = torch.ao.quantization.quantize_dynamic(block, {nn.Linear, nn.MultiheadAttention}, dtype=torch.qint8)
+    untouched = tuple(name for name, weight in quantised.named_parameters() if weight.ndim > 1)
+    return _bytes(block), _bytes(quantised), untouched
+
+
+def _bytes(module: nn.Module) -> int:
+    buffer = io.BytesIO()
+    torch.save(module.state_dict(), buffer)
+    return buffer.getbuffer().nbytes
