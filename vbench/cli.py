@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vbench.cell import Cell
     from vbench.grid import Grid
+    from vbench.results import Environment, Record
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -363,12 +364,19 @@ def report(directory: Annotated[Path, typer.Argument(help="The directory of a sw
 
 @app.command()
 def tables(records: Records = None, out: Out = None) -> None:
-    """Write the comparison tables: claimed, published and measured side by side."""
+    """Write the comparison tables: claimed, published and measured side by side.
+
+    What the records do not hold is counted now, and says that it was not measured.
+    """
     from vbench.analysis.comparison import claims_frame, published_frame
+    from vbench.proof import complete_certificates, complete_frame
+    from vbench.report.certificates import mechanisms_table, read_certificates
     from vbench.report.tables import report_tables, write_tables
 
     directory = _records_directory(records)
-    written = report_tables(_frame(directory), published_frame(), claims_frame())
+    frame = complete_frame(*_records(directory))
+    written = report_tables(frame, published_frame(), claims_frame())
+    written.append(mechanisms_table(complete_certificates(read_certificates(directory)), frame))
     for path in write_tables(written, (out or directory) / "tables"):
         print(path)
 
@@ -443,7 +451,7 @@ def certify(
 
 @app.command()
 def claims(out: Out = None, strict: Strict = False, as_json: AsJson = False) -> None:
-    """Judge the literature's claims on formulas, each with what was derived and the evidence."""
+    """Judge the literature's claims, each with what was derived or counted and the evidence."""
     from vbench.analysis.claims import read_claims
     from vbench.proof import judge_by_counts
     from vbench.report.certificates import claims_markdown, claims_table
@@ -507,13 +515,19 @@ def env(as_json: AsJson = False) -> None:
 def _frame(directory: Path) -> pd.DataFrame:
     """The records of a sweep as a table, one row a cell."""
     from vbench.analysis.frame import records_frame
+
+    return records_frame(*_records(directory))
+
+
+def _records(directory: Path) -> tuple[list[Record], dict[str, Environment]]:
+    """The records of a sweep, and the environments that they name."""
     from vbench.store import Store
 
     store = Store(directory)
     records = store.records()
     if not records:
         raise StoreError(f"no records in {directory}; make some with: vbench sweep --out {directory}")
-    return records_frame(records, store.environments())
+    return records, store.environments()
 
 
 def _console() -> Console:

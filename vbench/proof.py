@@ -6,13 +6,14 @@ Knows both, which do not know each other.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vbench.analysis.certificate import Certificate, Figures, certificate
 from vbench.analysis.claims import (
@@ -24,9 +25,11 @@ from vbench.analysis.claims import (
     judge_claims,
     keys_to_certify,
     keys_to_count,
+    read_claims,
 )
 from vbench.analysis.frame import records_frame
 from vbench.analysis.latency_law import LatencyLaw, Point, latency_grids, latency_law
+from vbench.analysis.mechanisms import mechanism_claims
 from vbench.analysis.polynomial import BASE, Extent, Line, hinted_line
 from vbench.analysis.verdict import parse_claim
 from vbench.cell import Cell
@@ -49,10 +52,11 @@ from vbench.measure.subject import card_of, subject_of
 from vbench.measure.techniques import AUTOCAST, backward_dtypes, quantised_block
 from vbench.measure.user_models import is_users
 from vbench.measure.worker import counts_of
-from vbench.results import Counted, Measured
+from vbench.results import Counted, Environment, Measured, Record
 from vbench.stats import median
 from vbench.store import Store
 from vbench.sweep import Listener, Sweep
+from vbench_models.catalog import ARCHITECTURES
 from vbench_models.loading import CORE
 
 if TYPE_CHECKING:
@@ -99,10 +103,17 @@ def certify_each(names: Sequence[str], claim: str | None = None) -> Iterator[Cer
     if len(names) == 1:
         yield certify(names[0], claim)
         return
+    with _pool() as pool:
+        yield from pool.map(certify, names, repeat(claim))
+
+
+@contextmanager
+def _pool() -> Iterator[ProcessPoolExecutor]:
+    """A process for each core, with everything imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with without_main(), ProcessPoolExecutor(usable_cores(), mp_context=context) as pool:
-        yield from pool.map(certify, names, repeat(claim))
+        yield pool
 
 
 def with_latency(proved: Certificate, directory: Path) -> Certificate:
@@ -175,7 +186,7 @@ def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
     claims = list(claims)
     evidence = Evidence(
         certificates={certificate.name: certificate for certificate in certify_each(keys_to_certify(claims))},
-        counted=counted_frame(keys_to_count(claims)),
+        counted=records_frame(counted_records(keys_to_count(claims)), {}),
         core_by_fraction=core_by_fraction(KEPT_FRACTIONS),
         masked_strided_macs=masked_strided_macs(),
         full_macs=full_temporal_macs(),
@@ -189,11 +200,29 @@ def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
     return judge_claims(claims, evidence)
 
 
-def counted_frame(keys: Sequence[str]) -> pd.DataFrame:
-    """The networks at their default clips, counted in this process: rows as in records.csv."""
+def counted_records(keys: Sequence[str]) -> list[Counted]:
+    """The networks at their default clips, counted now, a process for each core."""
     cells = [default_cell(key) for key in keys]
-    records = [Counted(cell=cell, subject=subject_of(cell), environment="", counts=counts_of(cell)) for cell in cells]
-    return records_frame(records, {})
+    with _pool() as pool:
+        counts = list(pool.map(counts_of, cells))
+    return [
+        Counted(cell=cell, subject=subject_of(cell), environment="", counts=count)
+        for cell, count in zip(cells, counts, strict=True)
+    ]
+
+
+def complete_frame(records: Sequence[Record], environments: Mapping[str, Environment]) -> pd.DataFrame:
+    """The records as a table, and every architecture of which they hold nothing at its default clip, counted now."""
+    held = {record.cell.model for record in records if record.subject.is_default_clip}
+    missing = [key for key in ARCHITECTURES if key not in held]
+    return records_frame([*records, *counted_records(missing)], environments)
+
+
+def complete_certificates(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The documents of the certificates that the table of mechanisms needs: those known, the others derived now."""
+    needed = keys_to_certify(mechanism_claims(read_claims()))
+    derived = certify_each([key for key in needed if key not in known])
+    return {**known, **{certificate.name: certificate.to_json() for certificate in derived}}
 
 
 def attending_modules(name: str) -> int:

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rich.console
@@ -13,12 +14,15 @@ from vbench.analysis.certificate import NO_CLAIM, Certificate, MemoryRegimes
 from vbench.analysis.claims import Judged
 from vbench.analysis.latency_law import FittedPoint, LatencyLaw
 from vbench.analysis.regimes import Regime
+from vbench.cell import Cell
 from vbench.report.certificates import (
     certificate_markdown,
     certificate_text,
     certificates_table,
     claims_markdown,
     claims_table,
+    mechanisms_table,
+    read_certificates,
     write_certificates,
 )
 
@@ -179,15 +183,27 @@ def test_measured_times_have_a_figure_and_a_row_for_each_grid(tmp_path: Path) ->
 
 
 def test_certificates_beside_a_sweep_are_a_table_of_its_report(tmp_path: Path) -> None:
-    assert certificates_table(tmp_path) is None
+    assert certificates_table(read_certificates(tmp_path)) is None
     write_certificates([replace(FOUND, latency=LAW), NOTHING], tmp_path / "certificates")
-    table = certificates_table(tmp_path)
+    table = certificates_table(read_certificates(tmp_path))
     assert table is not None
     shown_rows = [row[:5] for row in table.cells()]
     assert shown_rows == [
         ["divided", "6*H**2*T*W**2", "T*H*W", "under-states", "consistent"],
         ["s4", "no polynomial", "-", "no claim", "not measured"],
     ]
+
+
+def test_mechanisms_show_claim_core_verdict_and_time_of_each_pattern(make: Any) -> None:
+    timed = replace(FOUND, name="axial", attention_macs="1536*T*H*W*(T + H + W)", latency=LAW).to_json()
+    grid = Cell(model="core:axial", frames=8, height=14, width=14, unit="tokens")
+    table = mechanisms_table({"axial": timed}, make.frame([make.measured(grid, 0.25)]))
+    shown = {row[2]: row for row in table.cells()}
+    assert {"joint", "divided", "axial", "strided", "pooling"} <= set(shown)
+    assert shown["joint"][4:7] == ["not derived", "-", "not measured"]
+    assert shown["axial"][4:7] == ["1536*T*H*W*(T + H + W)", "exact", "consistent"]
+    assert shown["axial"][9].startswith("250 ms")
+    assert shown["joint"][9] == "-"
 
 
 def test_certificates_of_other_names_stay(tmp_path: Path) -> None:

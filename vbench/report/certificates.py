@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import rich.box
@@ -15,9 +16,10 @@ from tabulate import tabulate
 
 from vbench import units
 from vbench.analysis.certificate import Certificate
-from vbench.analysis.claims import Judged
+from vbench.analysis.claims import Judged, read_claims
 from vbench.analysis.latency_law import FittedPoint, LatencyLaw
-from vbench.report.columns import CERTIFICATE_COLUMNS
+from vbench.analysis.mechanisms import mechanisms_frame
+from vbench.report.columns import CERTIFICATE_COLUMNS, MECHANISM_COLUMNS
 from vbench.report.drawing import Line, Plot, draw
 from vbench.report.tables import CONVENTION, Table, markdown_text
 
@@ -85,8 +87,7 @@ def write_certificates(certificates: Sequence[Certificate], directory: Path) -> 
     """`certificates.json`, and a Markdown page for each; those of other names that are there already stay."""
     directory.mkdir(parents=True, exist_ok=True)
     document = directory / "certificates.json"
-    earlier = json.loads(document.read_text(encoding="utf-8")) if document.exists() else []
-    entries = {entry["name"]: entry for entry in earlier} | {entry.name: entry.to_json() for entry in certificates}
+    entries = _documents(document) | {entry.name: entry.to_json() for entry in certificates}
     document.write_text(json.dumps(list(entries.values()), indent=2) + "\n", encoding="utf-8")
     paths = [document]
     for certificate in certificates:
@@ -143,12 +144,33 @@ def certificate_markdown(certificate: Certificate) -> str:
     return f"# Certificate: {markdown_text(certificate.name)}\n\n{tabulate(rows, ('', ''), tablefmt='pipe')}\n{figure}"
 
 
-def certificates_table(directory: Path) -> Table | None:
+def read_certificates(directory: Path) -> dict[str, dict[str, Any]]:
+    """The documents of the certificates that lie beside a sweep, by name; none where there are none."""
+    return _documents(directory / "certificates" / "certificates.json")
+
+
+def _documents(path: Path) -> dict[str, dict[str, Any]]:
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return {entry["name"]: entry for entry in entries}
+
+
+def mechanisms_table(certificates: Mapping[str, Mapping[str, Any]], frame: pd.DataFrame) -> Table:
+    """The literature's table of mechanisms with what was derived and measured for each."""
+    return Table(
+        name="mechanisms",
+        title="Attention mechanisms: claimed, derived, measured",
+        note="The literature's cost of each mechanism against the attention core's multiply-adds, derived exactly from "
+        f"counts; d = 64 and 12 heads. {CONVENTION}. Exponents are of measured time, with 95 % intervals, beside the "
+        "formula's own between the same grids; the latency is the bare core's, fp32, batch 1.",
+        data=mechanisms_frame(read_claims(), certificates, frame),
+        columns=MECHANISM_COLUMNS,
+    )
+
+
+def certificates_table(certificates: Mapping[str, Mapping[str, Any]]) -> Table | None:
     """The certificates that lie beside a sweep, for its report; None where there are none."""
-    path = directory / "certificates" / "certificates.json"
-    if not path.exists():
+    if not certificates:
         return None
-    entries = json.loads(path.read_text(encoding="utf-8"))
     rows = [
         {
             "name": entry["name"],
@@ -158,7 +180,7 @@ def certificates_table(directory: Path) -> Table | None:
             "time": (entry["latency"] or {"verdict": "not measured"})["verdict"],
             "page": f"certificates/{_file_name(entry['name'])}.md",
         }
-        for entry in entries
+        for entry in certificates.values()
     ]
     return Table(
         name="certificates",
@@ -189,7 +211,8 @@ def claims_markdown(judged: Iterable[Judged]) -> str:
         )]
         for entry in judged
     ]  # fmt: skip
-    return f"# Claims on formulas\n\n{CONVENTION}.\n\n{tabulate(rows, heads, tablefmt='pipe', disable_numparse=True)}\n"
+    grid = tabulate(rows, heads, tablefmt="pipe", disable_numparse=True)
+    return f"# Claims of the literature\n\n{CONVENTION}.\n\n{grid}\n"
 
 
 def _file_name(name: str) -> str:

@@ -114,6 +114,19 @@ SCALING_COLUMNS: tuple[Column, ...] = (
     ("setting", lambda row: f"b{row.batch} {row.precision} {row.mode} {row.kernel} {row.device}"),
     ("hardware", _word("hardware")),
 )
+MECHANISM_COLUMNS: tuple[Column, ...] = (
+    ("id", _word("id")),
+    ("mechanism", _word("mechanism")),
+    ("pattern", _word("pattern")),
+    ("claimed", _word("claimed")),
+    ("derived core (MACs)", _word("derived")),
+    ("verdict", _word("verdict")),
+    ("time", _word("time")),
+    ("exponent in T", _word("exponent_t")),
+    ("exponent in H*W", _word("exponent_hw")),
+    ("core at 8x14x14", _view_latency),
+    CELL,
+)
 CERTIFICATE_COLUMNS: tuple[Column, ...] = (
     ("pattern", _word("name")), ("attention core (MACs)", _word("attention_macs")), ("claimed", _word("claimed")),
     ("verdict", _word("verdict")), ("time", _word("time")), ("page", _word("page")),

@@ -10,7 +10,7 @@ from vbench.analysis.comparison import claims_frame, published_frame
 from vbench.analysis.frame import records_frame
 from vbench.analysis.scaling import scaling_frame
 from vbench.errors import StoreError
-from vbench.report.certificates import certificates_table
+from vbench.report.certificates import certificates_table, mechanisms_table, read_certificates
 from vbench.report.figures import write_figures
 from vbench.report.page import environment_rows, render_page
 from vbench.report.tables import CONVENTION, markdown_text, report_tables, scaling_table, write_tables
@@ -42,7 +42,9 @@ def _write(directory: Path, records: list[Record], environments: dict[str, Envir
     frame = records_frame(records, environments)
     scaling = scaling_frame(frame)
     tables = report_tables(frame, published_frame(), claims_frame())
-    tables += [certified] if (certified := certificates_table(directory)) else []
+    certificates = read_certificates(directory)
+    if (certified := certificates_table(certificates)) is not None:
+        tables += [mechanisms_table(certificates, frame), certified]
     paths = [_write_csv(frame, directory / "records.csv"), _write_csv(scaling, directory / "scaling.csv")]
     paths += write_tables(tables, directory / "tables")
     figures = write_figures(frame, directory / "figures")
