@@ -22,6 +22,7 @@ from vbench.analysis.claims import (
     Evidence,
     Judged,
     Quantised,
+    Stream,
     judge_claims,
     keys_to_certify,
     keys_to_count,
@@ -45,9 +46,11 @@ from vbench.measure.sketches import (
     core_by_fraction,
     full_temporal_macs,
     masked_strided_macs,
+    mvit_stages,
     strided_macs,
     swin_window,
 )
+from vbench.measure.streams import stream_costs
 from vbench.measure.subject import card_of, subject_of
 from vbench.measure.techniques import AUTOCAST, backward_dtypes, quantised_block
 from vbench.measure.user_models import is_users
@@ -62,6 +65,7 @@ from vbench_models.loading import CORE
 if TYPE_CHECKING:
     import pandas as pd
 
+STREAMS = ("memvit_16", "memory_bank", "stm_r50")
 TOKENS, PIXELS = "tokens", "frames and pixels"
 
 
@@ -193,6 +197,8 @@ def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
         strided_macs=strided_macs(),
         window=swin_window(),
         attending_modules={"pcsa": attending_modules("pcsa")},
+        stages=mvit_stages(),
+        streams={name: Stream(*stream_costs(name)) for name in STREAMS},
         backward_dtypes=backward_dtypes(),
         autocast_dtype=str(AUTOCAST).removeprefix("torch."),
         quantised=Quantised(*quantised_block()),

@@ -86,7 +86,11 @@ def tally_cell(cell: Cell) -> Tally:
         AxisError: the model does not take such a clip.
         UncountedOperatorError: the network uses an operator that is on no list.
     """
-    network = build_network(cell, torch.device("meta"))
+    return tally_built(build_network(cell, torch.device("meta")), cell)
+
+
+def tally_built(network: nn.Module, cell: Cell) -> Tally:
+    """Count the cell's network, which is built already, on the meta device."""
     return tally(network, torch.empty(input_shape(cell), device="meta"))
 
 
@@ -111,11 +115,16 @@ def check_pattern(cell: Cell) -> None:
 
 def tally(network: nn.Module, video: Tensor) -> Tally:
     """Count one forward of `network`, which lies on the meta device like its input."""
+    counted, _ = tally_call(network, network, *all_inputs(network, video))
+    return counted
+
+
+def tally_call(network: nn.Module, call: Callable[..., object], *inputs: object) -> tuple[Tally, Any]:
+    """Count `call(*inputs)`, something that `network` does, and return what it gives, too."""
     params = sum(parameter.numel() for parameter in network.parameters())
-    inputs = all_inputs(network, video)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _where(network) as here, Ledger(inputs, here) as ledger:
-        network(*inputs)
-    return Tally(params=params, products=tuple(ledger.products))
+        output = call(*inputs)
+    return Tally(params=params, products=tuple(ledger.products)), output
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,11 @@ def footprint_of_cell(cell: Cell, *, bias: bool = False) -> Footprint:
     Raises:
         AxisError: the model does not take such a clip.
     """
-    network = build_network(cell, torch.device("meta"))
+    return footprint_built(build_network(cell, torch.device("meta")), cell, bias=bias)
+
+
+def footprint_built(network: nn.Module, cell: Cell, *, bias: bool = False) -> Footprint:
+    """The footprint of the cell's network, which is built already, on the meta device."""
     return footprint(
         network,
         input_shape(cell),

@@ -1,16 +1,18 @@
 """The cost of every operator: products have a formula, all others are free for a stated reason.
 
-The formulas of products are torch's own (`torch.utils.flop_counter`), in FLOPs, halved to MACs by the counter. An
-operator that is on neither list is an error that names it: zero is never a default.
+The formulas of products are torch's own (`torch.utils.flop_counter`), in FLOPs, halved to MACs by the counter; that of
+sampling where the data say is ours. An operator that is on neither list is an error that names it: zero is never a
+default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from vbench.errors import UncountedOperatorError
 
@@ -38,7 +40,8 @@ FREE: dict[str, tuple[str, ...]] = {
         "logical_or", "lt", "maximum", "minimum", "mul", "mul_", "ne", "neg", "neg_", "pow", "pow_", "reciprocal",
         "relu", "relu_", "remainder", "round", "rsqrt", "rsub", "sigmoid", "sigmoid_backward", "sign", "silu", "silu_",
         "silu_backward", "sin", "softplus", "sqrt", "sqrt_", "square", "sub", "sub_", "tanh", "tanh_backward",
-        "threshold_backward", "where", "leaky_relu", "leaky_relu_",
+        "threshold_backward", "where", "leaky_relu", "leaky_relu_", "logit", "logit_", "_prelu_kernel",
+        "_prelu_kernel_backward", "hardsigmoid_backward", "hardswish_backward",
     ),
     "normalises or reduces: linear in its input, left out by papers and by fvcore's convolution and product entries": (
         "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_adaptive_avg_pool2d_backward",
@@ -52,6 +55,9 @@ FREE: dict[str, tuple[str, ...]] = {
         "native_layer_norm", "native_layer_norm_backward", "nll_loss_backward", "nll_loss_forward", "norm", "prod",
         "sort", "std", "sum", "topk", "var", "var_mean", "_fused_rms_norm",
     ),
+    "resizes by weights that shapes alone fix: left out by papers, and by their counters, like pooling": (
+        "upsample_bilinear2d", "upsample_bilinear2d_backward",
+    ),
 }  # fmt: skip
 
 SHAPE_KEEPING = frozenset(
@@ -60,6 +66,8 @@ SHAPE_KEEPING = frozenset(
         "aten.mul.Scalar", "aten.relu.default", "aten.sigmoid.default", "aten.silu.default", "aten.tanh.default",
     )
 )  # fmt: skip
+
+CORNERS = 4  # values that bilinear sampling weighs for each that it returns
 
 _FREE_NAMES = frozenset(name for names in FREE.values() for name in names)
 
@@ -95,3 +103,19 @@ def flop_formula(operator: Any) -> Callable[..., int] | None:
         f"operator {packet} has no cost: give it a formula with torch.utils.flop_counter.register_flop_formula, "
         "or add it to FREE in vbench/measure/formulas.py with the reason why it counts nothing"
     )
+
+
+def _sampled_flops(*_: Any, out_shape: Any = None, **__: Any) -> int:
+    """Bilinear sampling where the data say: a multiply-add for each corner of each value returned."""
+    return 2 * CORNERS * int(prod(out_shape))
+
+
+def _sampled_backward_flops(grad_shape: Any, *_: Any, **__: Any) -> int:
+    """Each corner again for the gradient of the map, and for those of the two coordinates."""
+    return 3 * _sampled_flops(out_shape=grad_shape)
+
+
+if torch.ops.aten.grid_sampler_2d not in flop_registry:
+    register_flop_formula(torch.ops.aten.grid_sampler_2d)(_sampled_flops)
+if torch.ops.aten.grid_sampler_2d_backward not in flop_registry:
+    register_flop_formula(torch.ops.aten.grid_sampler_2d_backward)(_sampled_backward_flops)

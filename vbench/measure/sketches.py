@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vbench.measure.count import tally
 from vbench.measure.subject import PATTERN_DIM, PATTERN_HEADS
-from vbench_models import TokenGrid
+from vbench_models import Clip, TokenGrid
+from vbench_models.architectures import mvit
 from vbench_models.attention import shifted_window
 from vbench_models.attention.core import CoreOnly
 from vbench_models.attention.pruned import PrunedAttention, PrunedConfig
@@ -79,6 +80,20 @@ def swin_window() -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The window of Video Swin and the shift of every other layer, in tokens of a grid that is longer than it."""
     module = shifted_window.build(TokenGrid(16, 14, 14), PATTERN_DIM, PATTERN_HEADS)
     return module.config.window_size, tuple(axis.shift for axis in module.cut)
+
+
+def mvit_stages() -> tuple[tuple[int, int, int, int], ...]:
+    """Tokens (t, h, w) and channels of each stage of MViT-B 16x4, channels as they come in."""
+    clip = Clip(frames=16, height=224, width=224)
+    with torch.device("meta"):
+        network = mvit.mvit_b_16x4(clip)
+    channels: list[int] = []
+    for stage in network.stages:
+        stage.register_forward_pre_hook(lambda _stage, inputs: channels.append(inputs[0].shape[-1]))
+    with torch.no_grad():
+        network(torch.empty(1, 3, clip.frames, clip.height, clip.width, device="meta"))
+    grids = mvit.stage_grids(network.config, clip)
+    return tuple((grid.t, grid.h, grid.w, wide) for grid, wide in zip(grids, channels, strict=True))
 
 
 def _attention_macs(core: nn.Module, grid: TokenGrid) -> int:

@@ -21,8 +21,8 @@ from torch import nn
 
 from vbench.cell import Cell
 from vbench.errors import AxisError, VbenchError, VideoError
-from vbench.measure.count import tally_cell
-from vbench.measure.footprint import footprint_of_cell
+from vbench.measure.count import tally_built
+from vbench.measure.footprint import footprint_built
 from vbench.measure.inputs import network_input
 from vbench.measure.kernels import KernelWitness, kernel_context
 from vbench.measure.latency import Samples, take_samples, warm_up
@@ -57,8 +57,8 @@ def counts_of(cell: Cell) -> Counts:
         AxisError: the model does not take such a clip.
         UncountedOperatorError: it uses an operator that is on no list.
     """
-    tally = tally_cell(cell)
-    footprint = footprint_of_cell(cell)
+    network = build_network(cell, torch.device("meta"))
+    tally, footprint = tally_built(network, cell), footprint_built(network, cell)
     return Counts(
         params=tally.params,
         macs=tally.macs,

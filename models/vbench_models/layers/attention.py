@@ -72,10 +72,12 @@ def split_heads(
 def attend(
     q: Float[Tensor, "b heads n d"],
     k: Float[Tensor, "b heads m d"],
-    v: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m e"],
     attn_mask: Tensor | None = None,
-) -> Float[Tensor, "b heads n d"]:
+) -> Float[Tensor, "b heads n e"]:
     """The sum softmax(q k^T / sqrt(d) + mask) v for each of b sequences; `attn_mask` is torch's, and may be shared.
+
+    Values may have another width than queries and keys.
 
     One call, but for batches on CUDA that no fused kernel takes: those are attended part by part.
     """
@@ -88,7 +90,7 @@ def attend(
 def split_batches(
     q: Float[Tensor, "b heads n d"],
     k: Float[Tensor, "b heads m d"],
-    v: Float[Tensor, "b heads m d"],
+    v: Float[Tensor, "b heads m e"],
     attn_mask: Tensor | None,
     limit: int,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:

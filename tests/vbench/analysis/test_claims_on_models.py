@@ -51,7 +51,7 @@ def judge_row(identifier: str, known: Evidence | None = None) -> Judged:
 def test_a_stream_is_linear_where_each_clip_costs_the_same(
     macs: tuple[int, ...], memory: tuple[int, ...], verdict: str, says: str
 ) -> None:
-    known = Evidence(streams={"first": Stream(macs=macs, memory_bytes=memory)})
+    known = Evidence(streams={"first": Stream(macs, memory)})
     judged = judge("memory stream", known, keys=("first",))
     assert judged.verdict == verdict
     assert says in judged.evidence
@@ -59,9 +59,7 @@ def test_a_stream_is_linear_where_each_clip_costs_the_same(
 
 def test_one_model_whose_clips_grow_dearer_contradicts_the_claim_for_all() -> None:
     level, rising = ((5,) * 6, (1,) * 6), (tuple(range(6)), tuple(range(6)))
-    streams = {
-        name: Stream(macs=macs, memory_bytes=memory) for name, (macs, memory) in {"a": level, "b": rising}.items()
-    }
+    streams = {name: Stream(macs, memory) for name, (macs, memory) in {"a": level, "b": rising}.items()}
     judged = judge("memory stream", Evidence(streams=streams), keys=("a", "b"))
     assert judged.verdict == "contradicted"
     assert "still grows with every clip for b" in judged.evidence

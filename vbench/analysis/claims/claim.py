@@ -47,7 +47,7 @@ class Judged:
         return asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Stream:
     """A model over the clips of a long video: what each costs, and what is remembered after it."""
 
