@@ -4,7 +4,17 @@ One file a group of families; a dict here, which can be read aloud, sets their o
 """
 
 from vbench_models.card import Card
-from vbench_models.catalog import convolutional, pyramids, vision_transformers
+from vbench_models.catalog import (
+    convolutional,
+    hybrids,
+    multiview,
+    pyramids,
+    segmentation,
+    self_supervised,
+    streaming,
+    tracking,
+    vision_transformers,
+)
 from vbench_models.catalog.backbone import BACKBONE
 from vbench_models.catalog.modules import MODULES
 from vbench_models.catalog.patterns import PATTERNS
@@ -12,7 +22,13 @@ from vbench_models.catalog.patterns import PATTERNS
 ARCHITECTURES: dict[str, Card] = {
     **convolutional.CARDS,
     **vision_transformers.CARDS,
+    **multiview.CARDS,
     **pyramids.CARDS,
+    **streaming.CARDS,
+    **hybrids.CARDS,
+    **tracking.CARDS,
+    **segmentation.CARDS,
+    **self_supervised.CARDS,
 }
 
 __all__ = ["ARCHITECTURES", "BACKBONE", "MODULES", "PATTERNS"]

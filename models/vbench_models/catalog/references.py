@@ -5,6 +5,7 @@ VIVIT = "Arnab et al., 'ViViT: A Video Vision Transformer', ICCV 2021, sec. 3.3,
 VIDEO_SWIN = "Liu et al., 'Video Swin Transformer', CVPR 2022, sec. 3, https://arxiv.org/abs/2106.13230"
 C3D = "Tran et al., 'Learning Spatiotemporal Features with 3D Convolutional Networks', ICCV 2015, sec. 3, https://arxiv.org/abs/1412.0767"
 I3D = "Carreira & Zisserman, 'Quo Vadis, Action Recognition?', CVPR 2017, https://arxiv.org/abs/1705.07750; the ResNet-50 form: Wang et al., 'Non-local Neural Networks', CVPR 2018, https://arxiv.org/abs/1711.07971"
+SLOWFAST = "Feichtenhofer et al., 'SlowFast Networks for Video Recognition', ICCV 2019, sec. 3, https://arxiv.org/abs/1812.03982"
 AXIAL = "Ho et al., 'Axial Attention in Multidimensional Transformers', 2019, https://arxiv.org/abs/1912.12180"
 SPARSE_TRANSFORMER = "Child et al., 'Generating Long Sequences with Sparse Transformers', 2019, sec. 4.3, https://arxiv.org/abs/1904.10509"
 LONGFORMER = (

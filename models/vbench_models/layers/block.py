@@ -13,11 +13,11 @@ from vbench_models.layers.mlp import MLP
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)); the attention says which axes the tokens have."""
 
-    def __init__(self, embed_dim: int, attention: nn.Module, mlp: MLP) -> None:
+    def __init__(self, embed_dim: int, attention: nn.Module, mlp: MLP, norm_eps: float = 1e-6) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.attention_norm = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.attention = attention
-        self.mlp_norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.mlp_norm = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.mlp = mlp
 
     def forward(self, x: Float[Tensor, "b *tokens c"]) -> Float[Tensor, "b *tokens c"]:
