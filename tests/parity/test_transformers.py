@@ -1,4 +1,7 @@
-"""TimeSformer and ViViT model 1 against the transformers library: the same weights give the same logits."""
+"""TimeSformer, ViViT model 1 and k-NN ViViT against the transformers library: the same weights give the same logits.
+
+The library has no k-NN attention; its ViViT is given a function that hides all but the highest scores, as KVT does.
+"""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -10,8 +13,9 @@ import transformers
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vbench_models.architectures.knn_vivit import knn_vivit_b
 from vbench_models.architectures.timesformer import timesformer_b, timesformer_b_joint, timesformer_b_space
-from vbench_models.architectures.vivit import vivit_b_16x2
+from vbench_models.architectures.vivit import vivit_b_16x2, vivit_h_14x2, vivit_l_16x2
 from vbench_models.video import Clip
 
 Names = Iterator[tuple[str, tuple[str, ...]]]
@@ -38,18 +42,18 @@ def timesformer_names(*, divided: bool, times: bool) -> Names:
     }
     for block in range(12):
         ours, theirs = f"blocks.{block}", f"timesformer.encoder.layer.{block}"
-        space = "space_" if divided else ""
-        layers[f"{ours}.{space or 'attention_'}norm"] = f"{theirs}.layernorm_before"
-        layers[f"{ours}.{space}attention.qkv"] = f"{theirs}.attention.attention.qkv"
-        layers[f"{ours}.{space}attention.proj"] = f"{theirs}.attention.output.dense"
+        norm, attention = ("steps.space.norm", "steps.space.attention") if divided else ("attention_norm", "attention")
+        layers[f"{ours}.{norm}"] = f"{theirs}.layernorm_before"
+        layers[f"{ours}.{attention}.qkv"] = f"{theirs}.attention.attention.qkv"
+        layers[f"{ours}.{attention}.proj"] = f"{theirs}.attention.output.dense"
         layers[f"{ours}.mlp_norm"] = f"{theirs}.layernorm_after"
         layers[f"{ours}.mlp.fc1"] = f"{theirs}.intermediate.dense"
         layers[f"{ours}.mlp.fc2"] = f"{theirs}.output.dense"
         if divided:
-            layers[f"{ours}.time_norm"] = f"{theirs}.temporal_layernorm"
-            layers[f"{ours}.time_attention.qkv"] = f"{theirs}.temporal_attention.attention.qkv"
-            layers[f"{ours}.time_attention.proj"] = f"{theirs}.temporal_attention.output.dense"
-            layers[f"{ours}.time_fc"] = f"{theirs}.temporal_dense"
+            layers[f"{ours}.steps.time.norm"] = f"{theirs}.temporal_layernorm"
+            layers[f"{ours}.steps.time.attention.qkv"] = f"{theirs}.temporal_attention.attention.qkv"
+            layers[f"{ours}.steps.time.attention.proj"] = f"{theirs}.temporal_attention.output.dense"
+            layers[f"{ours}.steps.time.fc"] = f"{theirs}.temporal_dense"
     yield from with_weight_and_bias(layers)
 
 
@@ -88,10 +92,23 @@ def timesformer_of(scheme: str, clip: Clip) -> nn.Module:
     return transformers.TimesformerForVideoClassification(config).eval()
 
 
-def vivit_of(clip: Clip) -> nn.Module:
-    config = transformers.VivitConfig(num_frames=clip.frames, image_size=[clip.height, clip.width], num_labels=400)
-    config._attn_implementation = "eager"
+def vivit_of(clip: Clip, attention: str = "eager", **sizes: int | list[int]) -> nn.Module:
+    config = transformers.VivitConfig(
+        num_frames=clip.frames, image_size=[clip.height, clip.width], num_labels=400, **sizes
+    )
+    config._attn_implementation = attention
     return transformers.VivitForVideoClassification(config).eval()
+
+
+def attend_to_the_highest_scores(
+    module: nn.Module, q: Tensor, k: Tensor, v: Tensor, attention_mask: None, scaling: float, **_: object
+) -> tuple[Tensor, Tensor]:
+    """What KVT does, in the form that transformers asks for: all scores, all but the first 100 hidden, all values."""
+    scores = q @ k.mT * scaling
+    kept = scores.topk(min(100, scores.shape[-1]), dim=-1).indices
+    hidden = torch.ones_like(scores, dtype=torch.bool).scatter(-1, kept, False)
+    weights = scores.masked_fill(hidden, -torch.inf).softmax(-1)
+    return (weights @ v).transpose(1, 2).contiguous(), weights
 
 
 def logits(theirs: nn.Module, video: Tensor) -> Tensor:
@@ -113,13 +130,11 @@ class Pair:
     theirs: Callable[[Clip], nn.Module]
     names: Callable[[], Names]
     default: Clip
-    reduced: Clip
     other: Clip
     logits: Callable[[nn.Module, Tensor], Tensor] = logits
 
 
 DEFAULT = Clip(frames=8, height=224, width=224)
-REDUCED = Clip(frames=8, height=112, width=112)
 OTHER = Clip(batch=2, frames=3, height=64, width=64)
 PAIRS = {
     "divided": Pair(
@@ -127,7 +142,6 @@ PAIRS = {
         theirs=lambda clip: timesformer_of("divided_space_time", clip),
         names=lambda: timesformer_names(divided=True, times=True),
         default=DEFAULT,
-        reduced=REDUCED,
         other=OTHER,
     ),
     "joint": Pair(
@@ -135,7 +149,6 @@ PAIRS = {
         theirs=lambda clip: timesformer_of("joint_space_time", clip),
         names=lambda: timesformer_names(divided=False, times=True),
         default=DEFAULT,
-        reduced=REDUCED,
         other=OTHER,
     ),
     "space": Pair(
@@ -143,7 +156,6 @@ PAIRS = {
         theirs=lambda clip: timesformer_of("space_only", clip),
         names=lambda: timesformer_names(divided=False, times=False),
         default=DEFAULT,
-        reduced=REDUCED,
         other=OTHER,
         logits=logits_of_the_mean_frame,
     ),
@@ -152,13 +164,12 @@ PAIRS = {
         theirs=vivit_of,
         names=vivit_names,
         default=Clip(frames=32, height=224, width=224),
-        reduced=Clip(frames=16, height=112, width=112),
         other=Clip(batch=2, frames=6, height=48, width=80),
     ),
 }
 
 every_pair = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-every_clip = pytest.mark.parametrize("which", [pytest.param("default", marks=pytest.mark.slow), "reduced", "other"])
+every_clip = pytest.mark.parametrize("which", [pytest.param("default", marks=pytest.mark.slow), "other"])
 
 
 def copy_every_tensor(theirs: nn.Module, ours: nn.Module, names: Names) -> None:
@@ -194,15 +205,64 @@ def test_the_same_weights_give_the_same_logits(
     assert relative_difference(ours(video), expected) < 1e-5  # another eps or another GELU makes 1e-4
 
 
-@every_pair
 @torch.no_grad()
-def test_parameters_and_macs_are_equal_at_the_default_clip(pair: Pair) -> None:
-    def count(build: Callable[[Clip], nn.Module], logits: Callable[[nn.Module, Tensor], Tensor]) -> tuple[int, int]:
-        video = torch.empty(1, 3, pair.default.frames, pair.default.height, pair.default.width, device="meta")
-        with torch.device("meta"):
-            model = build(pair.default).eval()
-        with FlopCounterMode(display=False) as counter:
-            logits(model, video)
-        return sum(p.numel() for p in model.parameters()), counter.get_total_flops()
+def test_knn_vivit_is_their_vivit_with_all_but_the_highest_scores_hidden(
+    fill_with_noise: Callable[[nn.Module, int], None], relative_difference: Callable[[Tensor, Tensor], float]
+) -> None:
+    """In double precision: in single, rounding decides between keys of nearly equal score."""
+    transformers.AttentionInterface.register("knn", attend_to_the_highest_scores)
+    clip = Clip(frames=8, height=64, width=128)  # 129 tokens
+    ours, theirs = knn_vivit_b(clip).eval(), vivit_of(clip, "knn")
+    fill_with_noise(theirs, 0)
+    copy_every_tensor(theirs, ours, vivit_names())
+    shape = (clip.batch, 3, clip.frames, clip.height, clip.width)
+    video = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = logits(theirs.double(), video)
+    assert relative_difference(ours.double()(video), expected) < 1e-10  # their GELU has ten digits of a constant
+    all_keys = vivit_b_16x2(clip).double().eval()
+    all_keys.load_state_dict(ours.state_dict())
+    assert relative_difference(all_keys(video), expected) > 1e-3
 
-    assert count(pair.ours, lambda model, video: model(video)) == count(pair.theirs, pair.logits)
+
+def count(model: nn.Module, clip: Clip, logits: Callable[[nn.Module, Tensor], Tensor]) -> tuple[int, int]:
+    """Parameters and FLOPs of one clip."""
+    video = torch.empty(1, 3, clip.frames, clip.height, clip.width, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        logits(model.eval(), video)
+    return sum(p.numel() for p in model.parameters()), counter.get_total_flops()
+
+
+@every_pair
+@pytest.mark.parametrize("which", ["default", "other"])
+def test_parameters_and_macs_are_equal(pair: Pair, which: str) -> None:
+    clip = getattr(pair, which)
+    with torch.device("meta"):
+        ours, theirs = pair.ours(clip), pair.theirs(clip)
+    assert count(ours, clip, nn.Module.__call__) == count(theirs, clip, pair.logits)
+
+
+HIGH_RESOLUTION = Clip(frames=16, height=448, width=448)
+LONG = Clip(frames=96, height=224, width=224)
+FULL = Clip(frames=32, height=224, width=224)
+LARGER = Clip(frames=32, height=320, width=320)
+LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+HUGE = {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16, "intermediate_size": 5120}
+
+
+@pytest.mark.parametrize(
+    ("clip", "ours", "theirs"),
+    [
+        (HIGH_RESOLUTION, timesformer_b, lambda clip: timesformer_of("divided_space_time", clip)),
+        (LONG, timesformer_b, lambda clip: timesformer_of("divided_space_time", clip)),
+        (FULL, vivit_l_16x2, lambda clip: vivit_of(clip, **LARGE)),
+        (LARGER, vivit_l_16x2, lambda clip: vivit_of(clip, **LARGE)),
+        (FULL, vivit_h_14x2, lambda clip: vivit_of(clip, tubelet_size=[2, 14, 14], **HUGE)),
+    ],
+    ids=["timesformer_hr", "timesformer_l", "vivit_l_16x2", "vivit_l_16x2_320", "vivit_h_14x2"],
+)
+def test_parameters_and_macs_of_the_larger_networks_are_equal(
+    clip: Clip, ours: Callable[[Clip], nn.Module], theirs: Callable[[Clip], nn.Module]
+) -> None:
+    with torch.device("meta"):
+        models = ours(clip), theirs(clip)
+    assert count(models[0], clip, nn.Module.__call__) == count(models[1], clip, logits)

@@ -3,21 +3,24 @@
 Arnab et al., "ViViT: A Video Vision Transformer", ICCV 2021, sec. 3.3, https://arxiv.org/abs/2103.15691; details from
 the official code in Scenic: GELU by its tanh approximation, norms with eps 1e-6, positions for every token, the class
 token's included; models 3 and 4 have none and average. Differs from both: no dropout, no stochastic depth, weights
-start as torch starts them (the official heads and model 3's temporal attention start at zero).
+start as torch starts them (the official heads start at zero). Sec. 3.4's start from an image model: `initialise_...`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vbench_models.attention.factorized_dot_product import FactorizedDotProductAttention
+from vbench_models.layers import inflation
 from vbench_models.layers.attention import AttentionConfig, AxisAttention, MultiHeadAttention
 from vbench_models.layers.block import Block
 from vbench_models.layers.embedding import TubeletEmbedding
+from vbench_models.layers.encoder import Encoder
 from vbench_models.layers.mlp import MLP
-from vbench_models.layers.positions import learned, prepend
+from vbench_models.layers.positions import learned
 from vbench_models.video import Clip, token_grid
 
 
@@ -51,25 +54,9 @@ class FactorisedEncoderConfig(ViViTConfig):
 
 VIVIT_B_16X2 = ViViTConfig()
 VIVIT_B_16X2_FE = FactorisedEncoderConfig()
-
-
-class Encoder(nn.Module):
-    """A ViT over `num_tokens` tokens: class token, learned positions, `depth` blocks, norm."""
-
-    def __init__(self, config: ViViTConfig, num_tokens: int, depth: int) -> None:
-        super().__init__()
-        self.cls_token = learned(1, 1, config.embed_dim)
-        self.positions = learned(1, 1 + num_tokens, config.embed_dim)
-        self.blocks = nn.Sequential(
-            *(Block(config.embed_dim, MultiHeadAttention(config.attention), config.mlp()) for _ in range(depth))
-        )
-        self.norm = nn.LayerNorm(config.embed_dim, eps=1e-6)
-
-    def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b c"]:
-        """What the class token has gathered from the sequence."""
-        x = self.blocks(prepend(self.cls_token, x) + self.positions)
-        gathered: Tensor = self.norm(x[:, 0])
-        return gathered
+VIVIT_L_16X2 = replace(VIVIT_B_16X2, embed_dim=1024, depth=24, num_heads=16)
+VIVIT_L_16X2_FE = replace(VIVIT_B_16X2_FE, embed_dim=1024, depth=24, num_heads=16)
+VIVIT_H_14X2 = replace(VIVIT_B_16X2, tubelet_size=(2, 14, 14), embed_dim=1280, depth=32, num_heads=16)
 
 
 class ViViT(nn.Module):
@@ -83,7 +70,8 @@ class ViViT(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = TubeletEmbedding(config.tubelet_size, config.embed_dim)
-        self.encoder = Encoder(config, token_grid(clip, config.tubelet_size).tokens, config.depth)
+        self.grid = token_grid(clip, config.tubelet_size)
+        self.encoder = Encoder(config.embed_dim, self.grid.tokens, vit_blocks(config, config.depth))
         self.head = nn.Linear(config.embed_dim, config.num_classes)
 
     def forward(self, video: Float[Tensor, "b channels frames height width"]) -> Float[Tensor, "b classes"]:
@@ -105,8 +93,8 @@ class FactorisedEncoderViViT(nn.Module):
         self.config = config
         grid = token_grid(clip, config.tubelet_size)
         self.embedding = TubeletEmbedding(config.tubelet_size, config.embed_dim)
-        self.space_encoder = Encoder(config, grid.h * grid.w, config.depth)
-        self.time_encoder = Encoder(config, grid.t, config.temporal_depth)
+        self.space_encoder = Encoder(config.embed_dim, grid.h * grid.w, vit_blocks(config, config.depth))
+        self.time_encoder = Encoder(config.embed_dim, grid.t, vit_blocks(config, config.temporal_depth))
         self.head = nn.Linear(config.embed_dim, config.num_classes)
 
     def forward(self, video: Float[Tensor, "b channels frames height width"]) -> Float[Tensor, "b classes"]:
@@ -165,6 +153,13 @@ class GridViViT(nn.Module):
         return logits
 
 
+def vit_blocks(config: ViViTConfig, depth: int) -> nn.Sequential:
+    """The blocks of models 1 and 2, on `b n c`."""
+    return nn.Sequential(
+        *(Block(config.embed_dim, MultiHeadAttention(config.attention), config.mlp()) for _ in range(depth))
+    )
+
+
 def factorised_self_attention_blocks(config: ViViTConfig) -> nn.Sequential:
     """The blocks of model 3, on `b t h w c`."""
     return nn.Sequential(*(FactorisedSelfAttentionBlock(config) for _ in range(config.depth)))
@@ -178,6 +173,53 @@ def factorised_dot_product_blocks(config: ViViTConfig) -> nn.Sequential:
             for _ in range(config.depth)
         )
     )
+
+
+def initialise_joint(
+    model: ViViT, image: inflation.ImageWeights, inflate: inflation.Inflate = inflation.at_central_frame
+) -> None:
+    """Model 1 out of a ViT, whose places recur in every time step.
+
+    Raises:
+        ModelError: the image has another number of patches than a frame of the clip.
+    """
+    inflation.copy_embedding(image, model.embedding, inflate)
+    inflation.copy_encoder(image, model.encoder, model.grid.t)
+
+
+def initialise_factorised_encoder(
+    model: FactorisedEncoderViViT,
+    image: inflation.ImageWeights,
+    inflate: inflation.Inflate = inflation.at_central_frame,
+) -> None:
+    """Model 2's first encoder out of a ViT; the second starts from noise.
+
+    Raises:
+        ModelError: the image has another number of patches than a frame of the clip.
+    """
+    inflation.copy_embedding(image, model.embedding, inflate)
+    inflation.copy_encoder(image, model.space_encoder, 1)
+
+
+@torch.no_grad()
+def initialise_factorised_self_attention(
+    model: GridViViT, image: inflation.ImageWeights, inflate: inflation.Inflate = inflation.at_central_frame
+) -> None:
+    """Model 3 out of a ViT, attention over time silent: on a static clip, each time step is then the image.
+
+    Raises:
+        ModelError: the image has another number of patches than a frame of the clip.
+    """
+    inflation.copy_embedding(image, model.embedding, inflate)
+    _, _, h, w, _ = model.positions.shape
+    model.positions.copy_(rearrange(inflation.patch_positions(image, h * w), "1 (h w) c -> 1 1 h w c", h=h))
+    for index, block in enumerate(model.blocks):
+        inflation.copy_attention(
+            image, index, block.get_submodule("space_norm"), block.get_submodule("space_attention")
+        )
+        inflation.silence(block.get_submodule("time_attention.proj"))
+        inflation.copy_mlp(image, index, block)
+    inflation.copy_layer(image, "norm", model.norm)
 
 
 def vivit_b_16x2(clip: Clip) -> ViViT:
@@ -198,3 +240,18 @@ def vivit_b_16x2_fsa(clip: Clip) -> GridViViT:
 def vivit_b_16x2_fdp(clip: Clip) -> GridViViT:
     """ViViT-B/16x2, model 4: factorised dot-product attention, for clips of this size."""
     return GridViViT(VIVIT_B_16X2, clip, factorised_dot_product_blocks(VIVIT_B_16X2))
+
+
+def vivit_l_16x2(clip: Clip) -> ViViT:
+    """ViViT-L/16x2, model 1, for clips of this size."""
+    return ViViT(VIVIT_L_16X2, clip)
+
+
+def vivit_l_16x2_fe(clip: Clip) -> FactorisedEncoderViViT:
+    """ViViT-L/16x2, model 2: factorised encoder, for clips of this size."""
+    return FactorisedEncoderViViT(VIVIT_L_16X2_FE, clip)
+
+
+def vivit_h_14x2(clip: Clip) -> ViViT:
+    """ViViT-H/14x2, model 1, for clips of this size."""
+    return ViViT(VIVIT_H_14X2, clip)

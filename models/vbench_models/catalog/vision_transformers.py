@@ -87,7 +87,7 @@ XVIT_B = Card(
     supports="any number of frames; height and width multiples of 16",
     claimed="T*(H*W)**2",
     verified_against=(
-        "1adrianb/video-transformers 82ca176 with timm 0.4.12, the same noise in every tensor: MACs equal at 8 and 16 x 224 x 224; parameters equal but for its unused layer; logits at both and at 5x96x96 within 7e-7, relative",
+        "1adrianb/video-transformers 82ca176 with timm 0.4.12, the same noise in every tensor: MACs equal at 8x224x224, 16x224x224 and 5x96x96, logits there within 7e-7, relative; parameters equal but for a layer that it never runs",
     ),
     note="93,790,864 parameters; the official code has 307,600 more in new_fc, which it never runs, and drops its pre_logits, since 1000 classes are not 21,843; counts with pre_logits are 590,592 parameters and 590,592 MACs a frame higher. The released configuration sets 16 frames but segments of 8, so that nothing is shifted across the middle of its clip; here a clip is one segment. Attention among frames in the head adds T**2",
 )
