@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -184,7 +185,8 @@ def _largest_excess(count: Count, coefficients: dict[Extent, Fraction], lines: S
         grid = _triple(chance.randint(line.start, line.start + 3 * line.step) for line in lines)
         polynomial = _value(coefficients, grid)
         if polynomial:  # a cost of nothing has no excess
-            excesses.append(float(count(grid) / polynomial) - 1)
+            with suppress(AxisError):  # nor has a clip that the model does not take
+                excesses.append(float(count(grid) / polynomial) - 1)
     return max(excesses)
 
 

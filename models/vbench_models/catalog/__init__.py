@@ -11,6 +11,8 @@ from vbench_models.catalog import (
     pyramids,
     segmentation,
     self_supervised,
+    small,
+    state_space,
     streaming,
     tracking,
     vision_transformers,
@@ -25,10 +27,12 @@ ARCHITECTURES: dict[str, Card] = {
     **multiview.CARDS,
     **pyramids.CARDS,
     **streaming.CARDS,
+    **state_space.CARDS,
     **hybrids.CARDS,
     **tracking.CARDS,
     **segmentation.CARDS,
     **self_supervised.CARDS,
+    **small.CARDS,
 }
 
 __all__ = ["ARCHITECTURES", "BACKBONE", "MODULES", "PATTERNS"]

@@ -42,7 +42,7 @@ CARDS: dict[str, Card] = {
         title="VideoMAE ViT-L, fine-tuned",
         builder="vbench_models.architectures.videomae:videomae_l",
         verified_against=(
-            "transformers VideoMAEForVideoClassification: outputs (16x64x64), parameters, MACs",
+            "transformers VideoMAEForVideoClassification: outputs at 6x64x96, parameters, MACs",
             "MCG-NJU/VideoMAE 14ef8d8 (timm stubbed): parameters and MACs at 16x224x224",
         ),
     ),

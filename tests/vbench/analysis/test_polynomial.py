@@ -102,3 +102,14 @@ def test_a_cost_of_nothing_is_the_polynomial_nought_on_any_lattice() -> None:
     derived = derive(lambda _: 0, [Line(2, 2, 0), Line(32, 32, 0), Line(32, 32, 0)])
     assert derived is not None
     assert (derived.expression, derived.largest_excess) == (0, 0.0)
+
+
+def test_sizes_off_the_lattice_that_a_model_refuses_have_no_excess() -> None:
+    def picky(grid: Grid) -> int:
+        if grid[0] % 4:
+            raise AxisError("no multiple of 4")
+        return math.prod(grid)
+
+    derived = derive(picky, [Line(4, 4, 1), Line(1, 1, 1), Line(1, 1, 1)])
+    assert derived is not None
+    assert (derived.lattice, derived.largest_excess) == ((4, 1, 1), 0.0)
