@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from vbench.analysis.certificate import Certificate, Figures, certificate
 from vbench.analysis.claims import (
     KEPT_FRACTIONS,
+    Blindness,
     Claim,
     Evidence,
     Judged,
@@ -43,6 +44,7 @@ from vbench.measure.environment import usable_cores
 from vbench.measure.footprint import footprint_of_cell
 from vbench.measure.runner import without_main
 from vbench.measure.sketches import (
+    blind_class_token,
     core_by_fraction,
     full_temporal_macs,
     masked_strided_macs,
@@ -199,6 +201,7 @@ def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
         attending_modules={"pcsa": attending_modules("pcsa")},
         stages=mvit_stages(),
         streams={name: Stream(*stream_costs(name)) for name in STREAMS},
+        class_token=Blindness(*blind_class_token()),
         backward_dtypes=backward_dtypes(),
         autocast_dtype=str(AUTOCAST).removeprefix("torch."),
         quantised=Quantised(*quantised_block()),

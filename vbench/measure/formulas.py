@@ -83,6 +83,9 @@ def run_on_meta(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         x, normalized = args[:2]
         statistics = torch.empty((*x.shape[: -len(normalized)], *(1 for _ in normalized)), device="meta")
         return torch.empty_like(x), statistics, statistics
+    if str(operator) == "aten.grid_sampler_2d.default" and args[0].is_meta:
+        x, places = args[:2]
+        return torch.empty((*x.shape[:2], *places.shape[1:3]), dtype=x.dtype, device="meta")
     return operator(*args, **kwargs)
 
 

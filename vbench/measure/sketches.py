@@ -1,4 +1,4 @@
-"""Counts that no catalog key has: patterns at other fractions, and a sketch that masks instead of skipping."""
+"""What no catalog key has: patterns at other fractions, a sketch that masks instead of skipping, one that is blind."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from vbench.measure.count import tally
 from vbench.measure.subject import PATTERN_DIM, PATTERN_HEADS
 from vbench_models import Clip, TokenGrid
 from vbench_models.architectures import mvit
+from vbench_models.architectures.plain_divided import PLAIN_DIVIDED, PlainDivided, PlainDividedConfig
 from vbench_models.attention import shifted_window
 from vbench_models.attention.core import CoreOnly
 from vbench_models.attention.pruned import PrunedAttention, PrunedConfig
 from vbench_models.attention.strided import StridedAttention, StridedConfig
 from vbench_models.attention.token_selection import TokenSelectionAttention, TokenSelectionConfig
+from vbench_models.layers.positions import learned
 
 GRID = TokenGrid(8, 16, 16)  # 16 blocks of 128 tokens: every fraction keeps whole blocks
 STRIDED_GRID = TokenGrid(8, 14, 14)
@@ -37,6 +39,38 @@ class MaskedStrided(nn.Module):
         hidden = torch.arange(scores.shape[-1], device=scores.device) % self.stride != 0
         out: Tensor = scores.masked_fill(hidden, -torch.inf).softmax(-1) @ v
         return out
+
+
+class BlindClassToken(nn.Module):
+    """The sketch: divided blocks whose attentions take the patches alone, read off a class token that has the MLPs."""
+
+    def __init__(self, config: PlainDividedConfig, clip: Clip) -> None:
+        super().__init__()
+        self.patches = PlainDivided(config, clip)
+        self.cls_token = learned(1, 1, config.embed_dim)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Logits; the patches are carried from block to block as in the sketch, though nothing is read off them."""
+        patches = self.patches.embed(video)
+        cls = self.cls_token.repeat(len(video), 1, 1)
+        for block in self.patches.blocks:
+            patches = block(patches)
+            cls = cls + block.get_submodule("mlp")(block.get_submodule("mlp_norm")(cls))
+        logits: Tensor = self.patches.head(self.patches.norm(cls[:, 0]))
+        return logits
+
+
+def blind_class_token() -> tuple[float, float]:
+    """Of the sketch, small: the relative change of logits from one video to another, the largest gradient to one."""
+    clip = Clip(frames=4, height=32, width=48)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        sketch = BlindClassToken(replace(PLAIN_DIVIDED, embed_dim=48, depth=2, num_heads=3), clip).eval()
+        video = torch.randn(2, 3, clip.frames, clip.height, clip.width, requires_grad=True)
+    logits = sketch(video)
+    (gradient,) = torch.autograd.grad(logits[0].square().sum(), video, allow_unused=True, materialize_grads=True)
+    one, other = logits.detach()
+    return float((one - other).norm() / one.norm()), float(gradient.abs().max())
 
 
 def masked_strided_macs() -> int:

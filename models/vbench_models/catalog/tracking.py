@@ -32,6 +32,6 @@ CARDS: dict[str, Card] = {
         "costs the clip's MACs over its frames. Sampling is 5 multiply-adds a value, 4 to interpolate and 1 to weigh, and counts as "
         "attention: the factor 5 of Deformable DETR's appendix A.1. Identities come from matching boxes by overlap (generalised "
         "IoU, least-cost assignment), outside the network and outside the count, not from attention. In training, auxiliary "
-        "losses of the first five layers are not there (0.3 % of the MACs)",
+        "losses of the first five layers are not there (0.2 % of the MACs)",
     ),
 }

@@ -6,22 +6,26 @@ https://arxiv.org/abs/2312.00752. For every channel e and state s, along the tok
     h[e, s, n] = exp(delta[e, n] rates[e, s]) h[e, s, n - 1] + delta[e, n] u[e, n] write[s, n]
     y[e, n]    = sum over s of read[s, n] h[e, s, n]
 
-(the paper's A is `rates`, B `write`, C `read`). The implementation is plain torch for any device: chunks of sqrt(n)
-tokens run side by side and are then joined, 2 sqrt(n) vector steps instead of n; on a CPU a few channels at a time, so
-that their states stay in the cache. It is what can be run without Mamba's CUDA kernel, not that kernel's equal.
+(the paper's A is `rates`, B `write`, C `read`). The implementation is plain torch for any device. Blocks of tokens
+follow one another: on a CPU as many tokens as keep their states in its cache, in memory that all blocks share, because
+fresh memory costs more than the arithmetic. Within a block there is one vector step a token, over all channels and
+states; where those are too few to fill a step, lanes of tokens run side by side and are then joined. It is what can be
+run without Mamba's CUDA kernel, not that kernel's equal.
 """
 
-from math import ceil, isqrt
+from collections.abc import Iterator
+from math import ceil, isqrt, log
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import einsum, rearrange
+from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
-CACHED_STATES = 2**22  # 16 MiB in single precision
+BLOCK_STATES = {"cpu": 2**19, "other": 2**26}  # in one block: 2 MiB in single precision on a CPU, else 256 MiB
+STEP_STATES = {"cpu": 2**13, "other": 2**22}  # that a vector step should have to be worth its call
 SCHEMA = "(Tensor u, Tensor delta, Tensor rates, Tensor write, Tensor read) -> Tensor"
 BACKWARD_SCHEMA = (
     "(Tensor grad, Tensor u, Tensor delta, Tensor rates, Tensor write, Tensor read)"
@@ -38,11 +42,10 @@ def selective_scan(
     read: Float[Tensor, "b s n"],
 ) -> Float[Tensor, "b e n"]:
     """The outputs y; `delta` is positive and `rates` negative, computed in single precision at least."""
-    u_, delta_, rates_, write_, read_ = tokens_first(u, delta, rates, write, read)
-    block_size = channels_at_a_time(u, rates)
-    blocks = zip(*(torch.split(x, block_size, dim=-1) for x in (u_, delta_, rates_)), strict=True)
-    y = [read_ @ states(u, delta, rates, write_) for u, delta, rates in blocks]
-    return rearrange(torch.cat(y, dim=-1), "n b 1 e -> b e n").to(u.dtype).contiguous()
+    y = u.new_empty(u.shape)
+    for tokens, _, h in walk(u, delta, rates, write):
+        y[..., tokens] = rearrange(tokens_first(read, tokens, h.dtype) @ h, "n b 1 e -> b e n")
+    return y
 
 
 @torch.library.custom_op("vbench::selective_scan_backward", mutates_args=(), schema=BACKWARD_SCHEMA)
@@ -54,101 +57,130 @@ def selective_scan_backward(  # noqa: PLR0917 - the operator's schema
     write: Float[Tensor, "b s n"],
     read: Float[Tensor, "b s n"],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of all five inputs: the states are computed again, then their adjoints by a scan back in time."""
-    u_, delta_, rates_, write_, read_ = tokens_first(u, delta, rates, write, read)
-    grad_ = rearrange(grad, "b e n -> n b 1 e").to(u_.dtype)
-    of_u, of_delta, of_rates = (torch.empty_like(x) for x in (u_, delta_, rates_))
-    of_write, of_read = torch.zeros_like(write_), torch.zeros_like(read_)
-    for block in torch.split(torch.arange(u.shape[1], device=u.device), channels_at_a_time(u, rates)):
-        g, x, step, rate = (y[..., block] for y in (grad_, u_, delta_, rates_))
-        h = states(x, step, rate, write_)
-        adjoint = adjoints(g, step, rate, read_)
-        log_decay = adjoint * (step * rate).exp()
-        log_decay[0] = 0
-        log_decay[1:].mul_(h[:-1])
-        written = write_.mT @ adjoint
-        of_u[..., block] = step * written
-        of_delta[..., block] = x * written + (log_decay * rate).sum(-2, keepdim=True)
-        of_rates[..., block] = einsum(log_decay, step.squeeze(-2), "n b s e, n b e -> s e")
-        of_write += adjoint @ (step * x).mT
-        of_read += g @ h.mT
-    gradients = (
-        rearrange(of_u, "n b 1 e -> b e n"),
-        rearrange(of_delta, "n b 1 e -> b e n"),
-        of_rates.mT,
-        rearrange(of_write, "n b s 1 -> b s n"),
-        rearrange(of_read, "n b 1 s -> b s n"),
-    )
-    u_, delta_, rates_, write_, read_ = (
-        x.to(like.dtype).contiguous() for x, like in zip(gradients, (u, delta, rates, write, read), strict=True)
-    )
-    return u_, delta_, rates_, write_, read_
+    """The gradients of all five inputs, block by block from the last to the first.
+
+    On the way there only the states between blocks are kept; a block's own are computed again.
+    """
+    starts = [(tokens, start) for tokens, start, _ in walk(u, delta, rates, write)]
+    buffers = memory(4, u, rates)
+    later, rates_ = torch.zeros_like(buffers[0][0]), states_first(rates, buffers.dtype)
+    of_u, of_delta, of_write, of_read = (x.new_empty(x.shape) for x in (u, delta, write, read))
+    of_rates = torch.zeros_like(rates_)
+    for tokens, start in reversed(starts):
+        given = (tokens_first(x, tokens, later.dtype) for x in (grad, u, delta, write, read))
+        *of_tokens, of_block, later = differentiate_(buffers, rates_, start, later, *given)
+        of_rates += of_block
+        for whole, part in zip((of_u, of_delta, of_write, of_read), of_tokens, strict=True):
+            whole[..., tokens] = rearrange(part, "n b 1 c -> b c n")
+    return of_u, of_delta, of_rates.mT.to(rates.dtype).contiguous(), of_write, of_read
 
 
-def tokens_first(
-    u: Float[Tensor, "b e n"],
-    delta: Float[Tensor, "b e n"],
-    rates: Float[Tensor, "e s"],
-    write: Float[Tensor, "b s n"],
-    read: Float[Tensor, "b s n"],
-) -> tuple[
-    Float[Tensor, "n b 1 e"],
-    Float[Tensor, "n b 1 e"],
-    Float[Tensor, "s e"],
-    Float[Tensor, "n b s 1"],
-    Float[Tensor, "n b 1 s"],
-]:
-    """The inputs laid out so that they meet as `n b s e`, in single precision at least."""
+def memory(count: int, u: Float[Tensor, "b e n"], rates: Float[Tensor, "e s"]) -> Float[Tensor, "count m b s e"]:
+    """Room for the states of a block, `count` times, in single precision at least."""
+    (batch, channels, n), states = u.shape, rates.shape[1]
+    most = BLOCK_STATES["cpu" if u.device.type == "cpu" else "other"] // (batch * states * channels)
     dtype = torch.promote_types(u.dtype, torch.float32)
-    return (
-        rearrange(u, "b e n -> n b 1 e").to(dtype),
-        rearrange(delta, "b e n -> n b 1 e").to(dtype),
-        rates.mT.to(dtype),
-        rearrange(write, "b s n -> n b s 1").to(dtype),
-        rearrange(read, "b s n -> n b 1 s").to(dtype),
-    )
+    return u.new_empty(count, max(1, min(n, most)), batch, states, channels, dtype=dtype)
 
 
-def channels_at_a_time(u: Float[Tensor, "b e n"], rates: Float[Tensor, "e s"]) -> int:
-    """As many channels as keep their states in a CPU's cache; on other devices all of them."""
-    batch, channels, tokens = u.shape
-    return max(8, CACHED_STATES // (batch * tokens * rates.shape[1])) if u.device.type == "cpu" else channels
+def tokens_first(x: Float[Tensor, "b c n"], tokens: slice, dtype: torch.dtype) -> Float[Tensor, "m b 1 c"]:
+    """Some tokens, laid out so that they meet states as `m b s e`."""
+    return rearrange(x[..., tokens], "b c n -> n b 1 c").to(dtype).contiguous()
 
 
-def states(
-    u: Float[Tensor, "n b 1 e"],
-    delta: Float[Tensor, "n b 1 e"],
+def states_first(rates: Float[Tensor, "e s"], dtype: torch.dtype) -> Float[Tensor, "s e"]:
+    """The rates, laid out likewise."""
+    return rates.mT.to(dtype).contiguous()
+
+
+def walk(
+    u: Float[Tensor, "b e n"], delta: Float[Tensor, "b e n"], rates: Float[Tensor, "e s"], write: Float[Tensor, "b s n"]
+) -> Iterator[tuple[slice, Float[Tensor, "b s e"], Float[Tensor, "m b s e"]]]:
+    """Block after block: which tokens, the state before them, and the states after each, to be read before the next."""
+    decay, h = memory(2, u, rates)
+    start, size, rates_ = torch.zeros_like(h[0]), len(h), states_first(rates, h.dtype)
+    for tokens in (slice(first, first + size) for first in range(0, u.shape[-1], size)):
+        x, step, write_ = (tokens_first(x, tokens, h.dtype) for x in (u, delta, write))
+        decay, h = decay[: len(x)], h[: len(x)]
+        advance_(decay, h, rates_, start, x, step, write_)
+        yield tokens, start, h
+        start = h[-1].clone()
+
+
+def advance_(  # noqa: PLR0917 - what a block needs
+    decay: Float[Tensor, "m b s e"],
+    h: Float[Tensor, "m b s e"],
     rates: Float[Tensor, "s e"],
-    write: Float[Tensor, "n b s 1"],
-) -> Float[Tensor, "n b s e"]:
-    """The states h after every token."""
-    return recur_((delta * rates).exp_(), delta * u * write)
+    start: Float[Tensor, "b s e"],
+    u: Float[Tensor, "m b 1 e"],
+    delta: Float[Tensor, "m b 1 e"],
+    write: Float[Tensor, "m b 1 s"],
+) -> None:
+    """Fill `decay` with every step's and `h` with the states after it."""
+    torch.mul(delta, rates / log(2), out=decay).exp2_()  # on a CPU, torch's exp takes three times as long
+    torch.mul(delta * u, write.mT, out=h)
+    recur_(decay, h, start)
 
 
-def adjoints(
-    grad: Float[Tensor, "n b 1 e"],
-    delta: Float[Tensor, "n b 1 e"],
+def differentiate_(  # noqa: PLR0917 - what a block needs
+    buffers: Float[Tensor, "4 size b s e"],
     rates: Float[Tensor, "s e"],
-    read: Float[Tensor, "n b 1 s"],
-) -> Float[Tensor, "n b s e"]:
-    """What the loss gains by each state: the same recurrence from the last token to the first."""
-    later = torch.cat((delta[1:], delta[:1])).flip(0)  # the first step of a recurrence decays nothing
-    return recur_((later * rates).exp_(), (read.mT * grad).flip(0)).flip(0)
+    start: Float[Tensor, "b s e"],
+    later: Float[Tensor, "b s e"],
+    grad: Float[Tensor, "m b 1 e"],
+    u: Float[Tensor, "m b 1 e"],
+    delta: Float[Tensor, "m b 1 e"],
+    write: Float[Tensor, "m b 1 s"],
+    read: Float[Tensor, "m b 1 s"],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of u, delta, write and read in one block, what it adds to that of rates, and its own `later`.
+
+    `later` is what the loss gains by the block's last state through the tokens after it. An adjoint, what it gains by a
+    state in all, follows the recurrence of the states from the last token to the first.
+    """
+    decay, h, adjoint, spare = buffers[:, : len(u)]
+    advance_(decay, h, rates, start, u, delta, write)
+    backwards = torch.arange(len(u) - 1, -1, -1, device=u.device)
+    following = torch.index_select(decay, 0, (backwards + 1) % len(u), out=spare)  # an adjoint fades by the next step
+    following[0] = 1  # that step is in `later` already
+    torch.mul(read.mT.flip(0), grad.flip(0), out=adjoint)
+    recur_(following, adjoint, later)
+    adjoint = torch.index_select(adjoint, 0, backwards, out=spare)
+    of_read, of_write, written = grad @ h.mT, (delta * u) @ adjoint.mT, write @ adjoint
+    of_log = decay.mul_(adjoint)  # times the state before the step: the gradient of delta rates, the decay's logarithm
+    later = of_log[0].clone()
+    of_log[1:].mul_(h[:-1])
+    of_log[0].mul_(start)
+    of_delta = u * written + reduce(torch.mul(of_log, rates, out=h), "m b s e -> m b 1 e", "sum")
+    of_rates = reduce(of_log.mul_(delta), "m b s e -> s e", "sum")
+    return delta * written, of_delta, of_write, of_read, of_rates, later
 
 
-def recur_(decay: Float[Tensor, "n *rest"], inputs: Float[Tensor, "n *rest"]) -> Float[Tensor, "n *rest"]:
-    """The sequence h[i] = decay[i] h[i - 1] + inputs[i] from h[-1] = 0; overwrites both arguments."""
-    n = len(inputs)
-    size = isqrt(n - 1) + 1
-    if missing := -n % size:
-        decay, inputs = (F.pad(x, (0, 0) * (x.ndim - 1) + (0, missing)) for x in (decay, inputs))
-    decay, h = (rearrange(x, "(chunk i) ... -> chunk i ...", i=size) for x in (decay, inputs))
-    for i in range(1, size):  # all chunks at once, each from zero
-        h[:, i].addcmul_(decay[:, i], h[:, i - 1])
-        decay[:, i].mul_(decay[:, i - 1])  # from here on: the decay since the chunk's start
-    for chunk in range(1, ceil(n / size)):
-        h[chunk].addcmul_(decay[chunk], h[chunk - 1, -1])
-    return rearrange(h, "chunk i ... -> (chunk i) ...")[:n]
+def recur_(decay: Float[Tensor, "n *rest"], h: Float[Tensor, "n *rest"], start: Float[Tensor, "*rest"]) -> None:
+    """Add decay[i] h[i - 1] to each h[i] in turn, where h[-1] is `start`."""
+    wanted = STEP_STATES["cpu" if h.device.type == "cpu" else "other"]
+    lanes = min(isqrt(len(h)), wanted // start.numel())
+    if lanes > 1:
+        recur_in_lanes_(decay, h, start, lanes)
+        return
+    for fading, here in zip(decay.unbind(), h.unbind(), strict=True):
+        start = here.addcmul_(fading, start)
+
+
+def recur_in_lanes_(
+    decay: Float[Tensor, "n *rest"], h: Float[Tensor, "n *rest"], start: Float[Tensor, "*rest"], lanes: int
+) -> None:
+    """The same with `lanes` stretches of tokens at once, each from zero, to which the state before it is added then."""
+    n, size = len(h), ceil(len(h) / lanes)
+    h[0].addcmul_(decay[0], start)
+    filled = (F.pad(x, (0, 0) * (x.ndim - 1) + (0, lanes * size - n)) for x in (decay, h))  # a copy in any case
+    since, states = (rearrange(x, "(lane i) ... -> i lane ...", lane=lanes) for x in filled)
+    for i in range(1, size):
+        states[i].addcmul_(since[i], states[i - 1])
+        since[i].mul_(since[i - 1])  # from here on: the decay since the lane's start
+    for lane in range(1, lanes):
+        states[:, lane].addcmul_(since[:, lane], states[-1, lane - 1])
+    h.copy_(rearrange(states, "i lane ... -> (lane i) ...")[:n])
 
 
 def scan_macs(tokens: int, channels: int, state_dim: int) -> int:

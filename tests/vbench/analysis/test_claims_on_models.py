@@ -94,7 +94,7 @@ def test_stages_say_which_axes_are_halved(stages: tuple[tuple[int, ...], ...], v
 def test_a_class_token_is_blind_only_without_change_and_without_gradient(
     change: float, gradient: float, verdict: str
 ) -> None:
-    known = Evidence(class_token=Blindness(logits_change=change, input_gradient=gradient))
+    known = Evidence(class_token=Blindness(change, gradient))
     assert judge("class token", known).verdict == verdict
 
 

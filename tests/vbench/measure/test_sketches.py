@@ -1,5 +1,6 @@
 """Counts beside the catalog's, against closed forms by hand; and that the sketch computes what the pattern does."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,15 +11,19 @@ from vbench.analysis.claims import KEPT_FRACTIONS
 from vbench.measure.sketches import (
     GRID,
     STRIDED_GRID,
+    BlindClassToken,
     MaskedStrided,
+    blind_class_token,
     core_by_fraction,
     masked_strided_macs,
     strided_macs,
     swin_window,
 )
 from vbench.measure.subject import PATTERN_DIM, PATTERN_HEADS
+from vbench_models.architectures.plain_divided import PLAIN_DIVIDED, PlainDivided
 from vbench_models.attention.core import CoreOnly
 from vbench_models.attention.strided import StridedAttention, StridedConfig
+from vbench_models.video import Clip
 
 PAIR = 2 * PATTERN_DIM  # q k^T and the sum of v
 STRIDE = 4
@@ -63,3 +68,25 @@ def test_every_fraction_keeps_whole_blocks_so_that_none_is_rounded() -> None:
 def test_the_window_s_shift_is_half_of_it() -> None:
     size, shift = swin_window()
     assert shift == tuple(extent // 2 for extent in size)
+
+
+def test_the_sketch_of_a_class_token_that_sees_no_patch_has_the_printed_parameters() -> None:
+    with torch.device("meta"):
+        sketch = BlindClassToken(PLAIN_DIVIDED, Clip(frames=8, height=224, width=224))
+    assert sum(parameter.numel() for parameter in sketch.parameters()) == 114_478_480
+
+
+def test_the_sketch_ignores_the_video() -> None:
+    assert blind_class_token() == (0.0, 0.0)
+
+
+def test_the_mean_of_the_sketch_s_patches_does_not_ignore_the_video() -> None:
+    torch.manual_seed(0)
+    clip = Clip(frames=4, height=32, width=48)
+    network = PlainDivided(replace(PLAIN_DIVIDED, embed_dim=48, depth=2, num_heads=3), clip).eval()
+    video = torch.randn(2, 3, 4, 32, 48, requires_grad=True)
+    one, other = network(video)
+    (gradient,) = torch.autograd.grad(one.square().sum(), video)
+    assert (one - other).abs().max() > 1e-2
+    assert (gradient[0].flatten(1).abs().amax(1) > 0).all()
+    assert not gradient[1].any()

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vbench_models.attention import s4
 from vbench_models.layers import fft_convolution as operator
+from vbench_models.layers.state_space import ImpulseResponses, TwoWayConvolution
 from vbench_models.video import TokenGrid
 
 GRIDS = [TokenGrid(3, 2, 5), TokenGrid(1, 3, 3), TokenGrid(1, 1, 1), TokenGrid(2, 1, 1), TokenGrid(2, 7, 5)]
@@ -19,12 +20,12 @@ def layer(state_dim: int = 6) -> s4.S4:
     return s4.S4(s4.S4Config(embed_dim=4, num_heads=2, state_dim=state_dim)).double()
 
 
-def recurrence(convolution: s4.StateSpaceConvolution, direction: int, x: Tensor) -> Tensor:
+def recurrence(responses: ImpulseResponses, direction: int, x: Tensor) -> Tensor:
     """The outputs for `b c n`, token by token: x[i] = exp(dt A) x[i-1] + B' u[i], y[i] = 2 Re C x[i]."""
-    rate = torch.complex(-convolution.log_decay.exp(), convolution.frequency)
-    dt = convolution.log_dt.exp()[:, None]
+    rate = torch.complex(-responses.log_decay.exp(), responses.frequency)
+    dt = responses.log_dt.exp()[:, None]
     decay, inlet = torch.exp(dt * rate), (torch.exp(dt * rate) - 1) / rate
-    outlet = torch.complex(*convolution.read[direction].unbind(-1))
+    outlet = torch.complex(*responses.read[direction].unbind(-1))
     state, outputs = torch.zeros(len(x), *rate.shape, dtype=rate.dtype), []
     for u in x.unbind(-1):
         state = decay * state + inlet * u[:, :, None]
@@ -32,11 +33,11 @@ def recurrence(convolution: s4.StateSpaceConvolution, direction: int, x: Tensor)
     return torch.stack(outputs, dim=-1)
 
 
-def both_ways(convolution: s4.StateSpaceConvolution, x: Tensor) -> Tensor:
+def both_ways(convolution: TwoWayConvolution, x: Tensor) -> Tensor:
     """Forwards with the token itself, backwards from the token after it, and the skip."""
     later = torch.nn.functional.pad(x[..., 1:], (0, 1))
-    backwards = recurrence(convolution, 1, later.flip(-1)).flip(-1)
-    return recurrence(convolution, 0, x) + backwards + convolution.skip[:, None] * x
+    backwards = recurrence(convolution.responses, 1, later.flip(-1)).flip(-1)
+    return recurrence(convolution.responses, 0, x) + backwards + convolution.skip[:, None] * x
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vbench_models.attention import selective_scan as pattern
 from vbench_models.layers import scan
+from vbench_models.layers.mamba import DirectedScan
 from vbench_models.video import TokenGrid
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -42,14 +43,19 @@ def test_the_scan_equals_a_loop_over_tokens(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [7, 50])
-def test_channels_in_several_blocks_equal_channels_at_once(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = tuple(x.requires_grad_() for x in inputs(n, channels=20))
-    whole = scan.selective_scan(*given)
-    whole_gradients = torch.autograd.grad(whole.square().sum(), given)
-    monkeypatch.setattr(scan, "CACHED_STATES", 0)  # eight channels at a time
-    blocks = scan.selective_scan(*given)
-    torch.testing.assert_close(blocks, whole)
-    torch.testing.assert_close(torch.autograd.grad(blocks.square().sum(), given), whole_gradients)
+@pytest.mark.parametrize("tokens_of_a_block", [0, 1, 3, 10, 49])
+@pytest.mark.parametrize("lanes", [1, 2, 6])
+def test_blocks_and_lanes_of_tokens_equal_a_loop_over_them(
+    n: int, tokens_of_a_block: int, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tuple(x.requires_grad_() for x in inputs(n))
+    states_of_a_token = 2 * 5 * 3
+    monkeypatch.setitem(scan.BLOCK_STATES, "cpu", tokens_of_a_block * states_of_a_token)
+    monkeypatch.setitem(scan.STEP_STATES, "cpu", lanes * states_of_a_token)
+    scanned, expected = scan.selective_scan(*given), loop(*given)
+    torch.testing.assert_close(scanned, expected)
+    gradients = torch.autograd.grad(scanned.square().sum(), given)
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected.square().sum(), given))
 
 
 def test_long_decays_do_not_overflow() -> None:
@@ -105,7 +111,7 @@ def test_importing_the_operator_twice_is_harmless() -> None:
     assert scan.selective_scan(*inputs(3)).shape == (2, 5, 3)
 
 
-def directed(one: pattern.DirectedScan, x: Tensor) -> Tensor:
+def directed(one: DirectedScan, x: Tensor) -> Tensor:
     """One direction by hand, from `b e n`: causal convolution, selection, softplus of the steps, scan, skip."""
     selection, width = one.selection, one.selection.conv.weight.shape[-1]
     u = torch.stack([
@@ -126,12 +132,13 @@ def directed(one: pattern.DirectedScan, x: Tensor) -> Tensor:
 def test_the_layer_equals_its_parts_in_both_directions() -> None:
     torch.manual_seed(0)
     grid = TokenGrid(2, 3, 4)
-    layer = pattern.build(grid, 12, 4).double()
+    module = pattern.build(grid, 12, 4).double()
+    layer = module.mamba
     x = torch.randn(2, 2, 3, 4, 12, dtype=torch.float64)
     inner, gate = (x.flatten(1, 3) @ layer.proj_in.weight.T).mT.chunk(2, dim=1)
     y = directed(layer.forwards, inner) + directed(layer.backwards, inner.flip(-1)).flip(-1)
     expected = (y * gate * gate.sigmoid()).mT @ layer.proj.weight.T
-    torch.testing.assert_close(layer(x).flatten(1, 3), expected)
+    torch.testing.assert_close(module(x).flatten(1, 3), expected)
 
 
 def test_core_reads_with_q_writes_with_k_and_scans_v() -> None:
@@ -141,17 +148,17 @@ def test_core_reads_with_q_writes_with_k_and_scans_v() -> None:
     read, write, u = (x.permute(0, 1, 5, 2, 3, 4).reshape(2, 20, 24) for x in (q, k, v))
     read, write, u = read[:, :16], write[:, :16], torch.cat((u, u), dim=1)
 
-    def one_way(one: pattern.DirectedScan, *given: Tensor) -> Tensor:
+    def one_way(one: DirectedScan, *given: Tensor) -> Tensor:
         u, write, read = given
         delta = F.softplus(one.step_bias)[:, None].expand_as(u)
         return loop(u, delta, -one.log_rates.exp(), write, read) + one.skip[:, None] * u
 
-    back = one_way(layer.backwards, u.flip(-1), write.flip(-1), read.flip(-1)).flip(-1)
-    there = one_way(layer.forwards, u, write, read)
+    back = one_way(layer.mamba.backwards, u.flip(-1), write.flip(-1), read.flip(-1)).flip(-1)
+    there = one_way(layer.mamba.forwards, u, write, read)
     expected = sum((there + back).chunk(2, dim=1)).reshape(2, 5, 4, 24).mT.reshape(v.shape)
     torch.testing.assert_close(layer.core(q, k, v), expected)
 
 
 def test_the_steps_start_between_a_thousandth_and_a_tenth() -> None:
-    steps = F.softplus(pattern.build(TokenGrid(1, 1, 1), 48, 6).forwards.step_bias)
+    steps = F.softplus(pattern.build(TokenGrid(1, 1, 1), 48, 6).mamba.forwards.step_bias)
     assert ((steps > 0.00099) & (steps < 0.101)).all()

@@ -55,7 +55,7 @@ class Stream:
     memory_bytes: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Blindness:
     """What a class token that sees no patch makes of the video: relative change of the logits, and the gradient."""
 
