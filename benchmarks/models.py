@@ -29,11 +29,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from tests.parity import test_pytorchvideo as pytorchvideo_parity
 from tests.parity.seeded import fill_with_noise
 from vbench.measure.environment import environment, usable_cores
 from vbench.measure.memory import peak_on_cpu, status_bytes
 from vbench.stats import median_interval
-from vbench_models import card_of, load_checkpoint
+from vbench_models import Clip, card_of, load_checkpoint
 
 CLOSE = 1e-4  # ||ours - theirs|| / ||theirs||
 PRECISE = 0.015  # half an interval, relative: enough pairs
@@ -49,7 +50,7 @@ class Peer:
     build: Callable[[], nn.Module]
     feed: Callable[[Tensor], tuple[Any, ...]] = lambda video: (video,)
     logits: Callable[[Any], Tensor] = lambda output: output
-    parity: str = ""  # a parity test's module whose `twin` copies the weights; empty: through a checkpoint
+    twin: Callable[[nn.Module, Clip], nn.Module] | None = None  # copies the weights; none: through a checkpoint
 
 
 def timesformer(attention: str) -> Callable[[], nn.Module]:
@@ -104,6 +105,27 @@ def pytorchvideo(name: str) -> Callable[[], nn.Module]:
     return build
 
 
+def i3d() -> nn.Module:
+    """Pytorchvideo's I3D-R50; its head averages over all positions, as it would have to at the clip of its figures."""
+    return pytorchvideo_parity.with_a_global_pool(pytorchvideo("i3d_r50")())
+
+
+def i3d_twin(theirs: nn.Module, clip: Clip) -> nn.Module:
+    """Ours with its weights."""
+    return pytorchvideo_parity.twin(theirs, clip)
+
+
+def slowfast() -> nn.Module:
+    """Pytorchvideo's SlowFast-R50 8x8, with the same head."""
+    model: nn.Module = pytorchvideo_parity.with_global_pools(pytorchvideo("slowfast_r50")())
+    return model
+
+
+def slowfast_twin(theirs: nn.Module, clip: Clip) -> nn.Module:
+    """Ours with its weights."""
+    return pytorchvideo_parity.slowfast_twin(theirs, "slowfast_r50_8x8", clip)
+
+
 def define_missing_operators() -> None:
     """Let torchvision's wheel, which is compiled for CUDA builds, be imported beside a CPU build of torch."""
     try:
@@ -149,10 +171,8 @@ PEERS = {
     "mvit_b_16x4": Peer("torchvision", torchvision_video("mvit_v1_b")),
     "mvit_b_32x3": Peer("pytorchvideo", pytorchvideo("mvit_base_32x3")),
     "mvitv2_s_16x4": Peer("torchvision", torchvision_video("mvit_v2_s")),
-    "slowfast_r50_8x8": Peer(
-        "pytorchvideo", pytorchvideo("slowfast_r50"), two_pathways, parity="tests.parity.test_pytorchvideo_slowfast"
-    ),
-    "i3d_r50": Peer("pytorchvideo", pytorchvideo("i3d_r50"), parity="tests.parity.test_pytorchvideo"),
+    "slowfast_r50_8x8": Peer("pytorchvideo", slowfast, two_pathways, twin=slowfast_twin),
+    "i3d_r50": Peer("pytorchvideo", i3d, twin=i3d_twin),
 }
 
 
@@ -284,15 +304,15 @@ def peak_of(key: str, checkpoint: Path, who: str) -> int:
 def twin(key: str, theirs: nn.Module | None, checkpoint: Path) -> nn.Module:
     """Our network with the peer's weights, out of the file or, where we read no such file, by its parity test."""
     peer = PEERS[key]
-    if not peer.parity:
+    if peer.twin is None:
         network: nn.Module = load_checkpoint(key, checkpoint)
         return network
     if theirs is None:
         theirs = peer.build()
         theirs.load_state_dict(torch.load(checkpoint, weights_only=True))
-    card = card_of(key)
-    ours: nn.Module = importlib.import_module(peer.parity).twin(theirs, card.default_clip)
-    return ours.eval()
+    clip_size = card_of(key).default_clip
+    assert clip_size is not None, f"{key} has no default clip"
+    return peer.twin(theirs, clip_size).eval()
 
 
 def clip(key: str) -> Tensor:
