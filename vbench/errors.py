@@ -15,6 +15,9 @@ import difflib
 from collections.abc import Iterable
 
 
+MOST_SHOWN = 12  # names in a message: it stays one line
+
+
 class VbenchError(Exception):
     """A user's mistake; its message says what came, what was wanted and the nearest fix."""
 
@@ -47,5 +50,6 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError
     """The error for `name`, with the nearest name that exists."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names[:MOST_SHOWN])}{more}"
     return UnknownNameError(f"unknown {what} {name!r}; {hint}")

@@ -79,4 +79,10 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that is on no list, with the nearest one that is."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
-    return f"unknown {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}")
+    return f"unknown {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {shown(names)}")
+
+
+def shown(names: list[str], most: int = 12) -> str:
+    """The names with commas; of a long list the first ones, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
