@@ -23,6 +23,7 @@ XVIT = (
 )
 
 MVIT = "Fan et al., 'Multiscale Vision Transformers', ICCV 2021, sec. 3.1, https://arxiv.org/abs/2104.11227"
+MVITV2 = "Li et al., 'MViTv2: Improved Multiscale Vision Transformers for Classification and Detection', CVPR 2022, sec. 4, https://arxiv.org/abs/2112.01526"
 MEMVIT = "Wu et al., 'MeMViT: Memory-Augmented Multiscale Vision Transformer', CVPR 2022, sec. 3, https://arxiv.org/abs/2201.08383"
 SEER_ATTENTION = "Gao et al., 'SeerAttention: Learning Intrinsic Sparse Attention in Your LLMs', 2024, sec. 3, https://arxiv.org/abs/2410.13276"
 STTS = "Wang et al., 'Efficient Video Transformers with Spatial-Temporal Token Selection', ECCV 2022, sec. 3, https://arxiv.org/abs/2111.11591"
