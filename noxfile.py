@@ -65,6 +65,13 @@ def regression(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Time every pattern against its roofline, interleaved; minutes, on a machine with nothing else to do."""
-    install(session)
-    session.run("python", "benchmarks/patterns.py", *session.posargs)
+    """Patterns against their roofline, models against the libraries' own, streams of a video; minutes, undisturbed.
+
+    `nox -s bench -- models video_swin_t` runs one of `patterns`, `models` and `streams`, with arguments.
+    """
+    which, *arguments = session.posargs or ("all",)
+    install(session, "parity")
+    session.install("--no-deps", "torchvision==0.28.0", "pytorchvideo==0.1.5")
+    for name in ("patterns", "models", "streams"):
+        if which in (name, "all"):
+            session.run("python", "-m", f"benchmarks.{name}", *arguments)

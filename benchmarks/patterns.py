@@ -1,6 +1,6 @@
 """Is saved work saved time? Every pattern's bare attention against its roofline, in one interleaved run.
 
-    python benchmarks/patterns.py [--grid 16x28x28] [--rounds 3] [--out reports/bench]
+    python -m benchmarks.patterns [--grid 16x28x28] [--rounds 3] [--out reports/bench]
 
 fp32, head dimension 64, 12 heads, batch 1. The roofline time of a pattern is max(MACs / measured matrix peak, bytes
 moved / measured copy bandwidth), where bytes moved are what its operators read and write. Patterns take turns in every
@@ -34,7 +34,7 @@ REASONS = {
     "block_local_global": "each block's keys and values are copied together with the global ones",
     "local_global_windows": "key frames are copied to every window, and their second copies masked",
     "pooling": "depth-wise 3 x 3 x 3 convolutions run far below the matrix peak",
-    "shifted_window": "a bias and mask for every shifted window is made, and read by the kernel beside q k^T",
+    "shifted_window": "tokens are copied into windows and back, beside the little arithmetic of 392 keys a query",
     "performer": "exponentials of 266 features a token and head, and their maxima, are not counted as MACs",
     "pruned": "whole blocks of keys and values are gathered for every block of queries",
     "knn": "the choice of 100 of 12,544 scores takes longer than the products",

@@ -1,6 +1,6 @@
 """What every clip of a long video costs a network with a memory: multiply-adds, time and bytes along one stream.
 
-    python benchmarks/streams.py [--models memvit_16,memory_bank,stm_r50] [--clips 40] [--size 128] [--out DIR]
+    python -m benchmarks.streams [--models memvit_16,memory_bank,stm_r50] [--clips 40] [--size 128] [--out DIR]
 
 A real video is cut into clips of each network's own length and stride, and starts again where it ends. Each network
 runs in a fresh process: batch 1, fp32, seeded weights. DIR receives streams.csv, streams.md and streams.png. Beside

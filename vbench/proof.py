@@ -56,7 +56,7 @@ from vbench.measure.streams import stream_costs
 from vbench.measure.subject import card_of, subject_of
 from vbench.measure.techniques import AUTOCAST, backward_dtypes, quantised_block
 from vbench.measure.user_models import is_users
-from vbench.measure.worker import counts_of
+from vbench.measure.worker import counts_of, end_with_parent
 from vbench.results import Counted, Environment, Measured, Record
 from vbench.stats import median
 from vbench.store import Store
@@ -115,10 +115,13 @@ def certify_each(names: Sequence[str], claim: str | None = None) -> Iterator[Cer
 
 @contextmanager
 def _pool() -> Iterator[ProcessPoolExecutor]:
-    """A process for each core, with everything imported."""
+    """A process for each core, with everything imported; they end with this one, however it ends."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with without_main(), ProcessPoolExecutor(usable_cores(), mp_context=context) as pool:
+    with (
+        without_main(),
+        ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=end_with_parent) as pool,
+    ):
         yield pool
 
 

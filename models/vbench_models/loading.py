@@ -14,11 +14,12 @@ import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from vbench_models.card import Card
 from vbench_models.catalog import ARCHITECTURES, BACKBONE, MODULES, PATTERNS
-from vbench_models.video import UnknownModelError, unknown
+from vbench_models.video import Clip, UnknownModelError, unknown
 
 CORE = "core:"
 IN_BACKBONE = "backbone:"
@@ -65,6 +66,19 @@ def load(name: str) -> Callable[..., Any]:
     if name.startswith(CORE):
         return partial(_resolve("vbench_models.attention.core:build"), load(name.removeprefix(CORE)))
     return _resolve(card.builder)
+
+
+def load_checkpoint(name: str, path: str | Path, clip: Clip | None = None) -> Any:
+    """The network `name` with the weights of a public checkpoint, in evaluation mode, for its card's clip or `clip`.
+
+    The file is safetensors or what `torch.save` wrote, with the keys of the official code or of a peer library.
+
+    Raises:
+        UnknownModelError: no such name.
+        UnsupportedClipError: the network does not take the clip.
+        ModelError: no public checkpoint is known for it, or the file cannot be read or is not one of them.
+    """
+    return _resolve("vbench_models.checkpoints.loading:load_checkpoint")(name, path, clip)
 
 
 def _pattern(name: str) -> Card:

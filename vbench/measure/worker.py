@@ -36,7 +36,7 @@ from vbench.results import Counts, ProcessRun
 
 def measure(connection: Connection, cell: Cell, rule: StopRule, timeout_s: float) -> None:
     """Measure `cell` once and send a ProcessRun, preceded by Samples; or a Refusal."""
-    _end_with_parent()
+    end_with_parent()
     deadline_s = time.monotonic() + timeout_s
     connection.send(_answer(lambda: _measure(connection, cell, rule, deadline_s)))
     os._exit(0)  # what torch would tidy up at its end is gone with the process
@@ -44,7 +44,7 @@ def measure(connection: Connection, cell: Cell, rule: StopRule, timeout_s: float
 
 def count(connection: Connection, cells: Sequence[Cell]) -> None:
     """Count `cells` and send, for each in turn, its Counts or a Refusal."""
-    _end_with_parent()
+    end_with_parent()
     for cell in cells:
         connection.send(_answer(partial(counts_of, cell)))
     os._exit(0)
@@ -165,7 +165,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [""])[0]
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process at once when the parent is gone, whatever it is doing."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker is started by the runner"

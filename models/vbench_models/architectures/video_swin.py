@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vbench_models.attention.shifted_window import ShiftedWindowAttention, ShiftedWindowConfig, Thw
+from vbench_models.layers.cache import in_parts, rows_at_once
 from vbench_models.layers.embedding import TubeletEmbedding
 from vbench_models.layers.mlp import MLP
 from vbench_models.video import Clip, TokenGrid
@@ -36,7 +37,12 @@ class VideoSwinConfig:
     dropout: float = 0.5
 
 
-VIDEO_SWIN_T = VideoSwinConfig()  # sec. 3.3; trained on 32 frames, every second one, of 224 x 224
+# sec. 3.3; all are trained on 32 frames, every second one, of 224 x 224, and the last of 384 x 384
+VIDEO_SWIN_T = VideoSwinConfig()
+VIDEO_SWIN_S = replace(VIDEO_SWIN_T, depths=(2, 2, 18, 2))
+VIDEO_SWIN_B = replace(VIDEO_SWIN_S, embed_dim=128, num_heads=(4, 8, 16, 32))
+VIDEO_SWIN_L = replace(VIDEO_SWIN_S, embed_dim=192, num_heads=(6, 12, 24, 48))
+VIDEO_SWIN_L_384 = replace(VIDEO_SWIN_L, window_size=(8, 12, 12))
 
 
 class PatchMerging(nn.Module):
@@ -69,6 +75,12 @@ class Block(nn.Module):
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:
         """The tokens after the block."""
         x = x + self.attention(self.attention_norm(x))
+        tokens = rearrange(x, "b t h w c -> (b t h w) c")
+        rows = rows_at_once(x.device, len(tokens), self.mlp.fc1.out_features)
+        return in_parts(self.feed_forward, rows, tokens, dim=0).view(x.shape)
+
+    def feed_forward(self, x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+        """The MLP and its shortcut, for any of the tokens."""
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out
 
@@ -119,6 +131,26 @@ class VideoSwin(nn.Module):
 def video_swin_t(clip: Clip) -> VideoSwin:
     """Video Swin-T for `clip`: 28.2 M parameters, 400 classes. Its windows and masks belong to the clip's size."""
     return VideoSwin(VIDEO_SWIN_T, clip)
+
+
+def video_swin_s(clip: Clip) -> VideoSwin:
+    """Video Swin-S for `clip`: 49.8 M parameters, 400 classes."""
+    return VideoSwin(VIDEO_SWIN_S, clip)
+
+
+def video_swin_b(clip: Clip) -> VideoSwin:
+    """Video Swin-B for `clip`: 88.0 M parameters, 400 classes."""
+    return VideoSwin(VIDEO_SWIN_B, clip)
+
+
+def video_swin_l(clip: Clip) -> VideoSwin:
+    """Video Swin-L for `clip`: 197.0 M parameters, 400 classes."""
+    return VideoSwin(VIDEO_SWIN_L, clip)
+
+
+def video_swin_l_384(clip: Clip) -> VideoSwin:
+    """Video Swin-L with windows of 8 x 12 x 12, made for 384 x 384 pixels: 200.0 M parameters, 400 classes."""
+    return VideoSwin(VIDEO_SWIN_L_384, clip)
 
 
 def stage_grids(config: VideoSwinConfig, clip: Clip) -> list[TokenGrid]:

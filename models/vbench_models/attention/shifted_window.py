@@ -13,15 +13,15 @@ Where the paper leaves a choice, this follows the official code:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from math import prod
 from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
@@ -75,6 +75,11 @@ class Cut:
         """Tokens along the axis, padding included."""
         return self.count * self.size
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Windows that hold one run of neighbours, then, if the axis is shifted, the last one, which holds two."""
+        return (self.count - 1, 1) if self.shift else (self.count,)
+
     def runs(self) -> list[int]:
         """Lengths, in tokens of the video, of the runs of neighbours that attend to one another.
 
@@ -103,52 +108,48 @@ class RelativePositionBias(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.empty(prod(2 * size - 1 for size in window_size), num_heads))
         nn.init.trunc_normal_(self.table, std=0.02)
-        seen = prod(clipped)
-        self.register_buffer("index", numbers(lambda: offset_index(window_size)[:seen, :seen]), persistent=False)
+        self.register_buffer("index", numbers(lambda: offset_index(window_size, prod(clipped))), persistent=False)
 
     def forward(self) -> Float[Tensor, "heads n n"]:
         """The bias of every pair of tokens of one window, a matrix a head in memory, as kernels read it."""
-        return rearrange(self.table[self.index], "n m heads -> heads n m").contiguous()
+        by_head = rearrange(self.table, "offsets heads -> heads offsets").contiguous()
+        return rearrange(by_head.index_select(1, self.index.flatten()), "heads (n m) -> heads n m", n=len(self.index))
 
 
 class ShiftedWindowAttention(nn.Module):
-    """Multi-head attention within windows of one grid; the windows, their bias index and mask belong to that grid.
+    """Multi-head attention within windows of one grid; the windows, their bias index and masks belong to that grid.
 
     Padding aside, tokens are moved twice: into shifted windows by one gather, before the projections, and back.
+    Windows lie in memory kind by kind, a kind being the axes along which they reach around the edge: its windows share
+    one mask, and there are eight kinds at most on any grid.
     """
 
     order: Int[Tensor, "windows n"]
     back: Int[Tensor, "tokens"]
-    run: Int[Tensor, "windows n"]
+    run: Int[Tensor, "kinds n"]
 
     def __init__(self, config: ShiftedWindowConfig, grid: TokenGrid) -> None:
         super().__init__()
         self.config = config
         t, h, w = self.cut = cut(grid, config)
         self.size = (t.size, h.size, w.size)
+        self.kind_counts = [prod(counts) for counts in product(t.counts, h.counts, w.counts)]
         self.qkv = nn.Linear(config.embed_dim, 3 * config.embed_dim, bias=config.qkv_bias)
         self.position_bias = RelativePositionBias(config.window_size, self.size, config.num_heads)
         self.proj = nn.Linear(config.embed_dim, config.embed_dim)
-        tokens = prod(axis.padded for axis in self.cut)
-        self.register_buffer("order", numbers(lambda: by_window(torch.arange(tokens), self.cut)), persistent=False)
-        self.register_buffer("back", self.order.flatten().argsort(), persistent=False)
+        self.register_buffer("order", numbers(lambda: by_window(self.cut)), persistent=False)
+        self.register_buffer("back", inverse(self.order.flatten()), persistent=False)
         self.register_buffer("run", numbers(lambda: runs(self.cut)), persistent=False)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:
         """The update of `x`; padding is added before the projections and cut off after them."""
-        tokens = rearrange(pad_to_windows(x, self.size), "b t h w c -> b (t h w) c").index_select(
-            1, self.order.flatten()
-        )
-        windows = rearrange(tokens, "b (windows n) c -> (b windows) n c", n=prod(self.size))
         q, k, v = rearrange(
-            self.qkv(windows),
+            self.qkv(self._to_windows(x)),
             "windows n (three heads d) -> three windows heads n d",
             three=3,
             heads=self.config.num_heads,
         )
-        update = self.proj(rearrange(self._attend(q, k, v), "windows heads n d -> windows n (heads d)"))
-        update = rearrange(update, "(b windows) n c -> b (windows n) c", b=len(x)).index_select(1, self.back)
-        return self._on_grid(update, x.shape[1:4])
+        return self._on_grid(self.proj(self._attend(q, k, v)), x.shape[:4])
 
     def core(
         self,
@@ -157,38 +158,46 @@ class ShiftedWindowAttention(nn.Module):
         v: Float[Tensor, "b heads t h w d"],
     ) -> Float[Tensor, "b heads t h w d"]:
         """Attention alone; a grid that the windows do not divide is padded with queries, keys and values of zero."""
-        out = self._attend(*(self._to_windows(x) for x in (q, k, v)))
-        out = rearrange(out, "(b windows) heads n d -> b (windows n) heads d", b=len(q)).index_select(1, self.back)
-        grid = self._on_grid(rearrange(out, "b n heads d -> b n (heads d)"), q.shape[2:5])
-        return rearrange(grid, "b t h w (heads d) -> b heads t h w d", heads=q.shape[1])
+        b, heads, *extents, _ = q.shape
+        windows = (self._to_windows(rearrange(x, "b heads t h w d -> b t h w (heads d)")) for x in (q, k, v))
+        q, k, v = (rearrange(x, "windows n (heads d) -> windows heads n d", heads=heads) for x in windows)
+        grid = self._on_grid(self._attend(q, k, v), (b, *extents))
+        return rearrange(grid, "b t h w (heads d) -> b heads t h w d", heads=heads)
 
     def _attend(
         self,
         q: Float[Tensor, "windows heads n d"],
         k: Float[Tensor, "windows heads n d"],
         v: Float[Tensor, "windows heads n d"],
-    ) -> Float[Tensor, "windows heads n d"]:
-        batch = len(q) // prod(axis.count for axis in self.cut)
-        return attend(q, k, v, self._bias_and_mask(batch))
+    ) -> Float[Tensor, "windows n c"]:
+        sizes = [len(q) // sum(self.kind_counts) * count for count in self.kind_counts]
+        kinds = zip(*(torch.split(x, sizes) for x in (q, k, v)), strict=True)
+        updates = [
+            rearrange(attend(q, k, v, mask), "windows heads n d -> windows n (heads d)")
+            for (q, k, v), mask in zip(kinds, self._masks(), strict=True)
+        ]
+        return torch.cat(updates) if len(updates) > 1 else updates[0]
 
-    def _bias_and_mask(self, batch: int) -> Float[Tensor, "windows heads n n"]:
-        """What is added to the scores: one bias for all regular windows, or its masked copy for each shifted window."""
+    def _masks(self) -> Iterator[Float[Tensor, "1 heads n n"]]:
+        """What is added to the scores, for one kind of windows after another, so that one mask is held at a time."""
         bias: Tensor = rearrange(self.position_bias(), "heads n m -> 1 heads n m")
-        if not any(axis.shift for axis in self.cut):
-            return bias
-        apart = rearrange(self.run, "windows n -> windows 1 n 1") != rearrange(self.run, "windows m -> windows 1 1 m")
-        masked = torch.where(apart, -torch.inf, bias)  # one pass, where masked_fill copies first
-        return repeat(masked, "windows ... -> (b windows) ...", b=batch) if batch > 1 else masked
+        yield bias  # one run of neighbours
+        for run in self.run[1:]:
+            apart = run[:, None] != run
+            yield bias + torch.where(apart, -torch.inf, bias.new_zeros(()))  # n^2 where, then a quick sum
 
-    def _to_windows(self, x: Float[Tensor, "b heads t h w d"]) -> Float[Tensor, "windows heads n d"]:
-        tokens = rearrange(pad_to_windows(x, self.size), "b heads t h w d -> b (t h w) heads d")
-        windows = tokens.index_select(1, self.order.flatten())
-        return rearrange(windows, "b (windows n) heads d -> (b windows) heads n d", n=prod(self.size))
+    def _to_windows(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "windows n c"]:
+        """The windows of all clips of the batch, kind by kind; one gather, whatever the strides of `x`."""
+        tokens = rearrange(pad_to_windows(x, self.size), "b t h w c -> (b t h w) c")
+        clip = self.order.numel() * torch.arange(len(x), device=x.device)
+        place = rearrange(self.order, "windows n -> windows 1 n") + rearrange(clip, "b -> b 1")
+        return rearrange(tokens.index_select(0, place.flatten()), "(windows n) c -> windows n c", n=prod(self.size))
 
-    def _on_grid(self, tokens: Float[Tensor, "b n c"], extents: Sequence[int]) -> Float[Tensor, "b t h w c"]:
-        """The tokens in their places, without the padding."""
+    def _on_grid(self, windows: Float[Tensor, "windows n c"], extents: Sequence[int]) -> Float[Tensor, "b t h w c"]:
+        """The tokens in their places, without the padding; `extents` are b, t, h and w."""
+        b, t, h, w = extents
+        tokens = rearrange(windows, "(windows b) n c -> b (windows n) c", b=b).index_select(1, self.back)
         padded_t, padded_h, _ = (axis.padded for axis in self.cut)
-        t, h, w = extents
         return rearrange(tokens, "b (t h w) c -> b t h w c", t=padded_t, h=padded_h)[:, :t, :h, :w]
 
 
@@ -200,22 +209,34 @@ def numbers(make: Callable[[], Tensor]) -> Tensor:
     return made.to(device)
 
 
-def by_window(numbers: Int[Tensor, "tokens"], axes: tuple[Cut, Cut, Cut]) -> Int[Tensor, "windows n"]:
-    """What a padded grid, flattened, holds at each place of each window, after the cyclic shift."""
+def inverse(order: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+    """The permutation that undoes `order`."""
+    return torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+
+
+def by_window(axes: tuple[Cut, Cut, Cut]) -> Int[Tensor, "windows n"]:
+    """The tokens of a padded grid, flattened, at each place of each window after the cyclic shift, kind by kind."""
     t, h, w = axes
-    grid = rearrange(numbers, "(t h w) -> t h w", t=t.padded, h=h.padded)
+    grid = rearrange(torch.arange(t.padded * h.padded * w.padded), "(t h w) -> t h w", t=t.padded, h=h.padded)
     shifted = torch.roll(grid, (-t.shift, -h.shift, -w.shift), dims=(0, 1, 2))
-    return rearrange(shifted, "(nt t) (nh h) (nw w) -> (nt nh nw) (t h w)", t=t.size, h=h.size, w=w.size)
+    windows = rearrange(shifted, "(nt t) (nh h) (nw w) -> (nt nh nw) (t h w)", t=t.size, h=h.size, w=w.size)
+    last = (torch.arange(axis.count) >= axis.counts[0] for axis in axes)  # where the axis is shifted, else nowhere
+    return windows[octant(*last).argsort(stable=True)]
 
 
-def runs(axes: tuple[Cut, Cut, Cut]) -> Int[Tensor, "windows n"]:
-    """A number for each token of each window; tokens with different ones were brought together by the wrap alone.
+def runs(axes: tuple[Cut, Cut, Cut]) -> Int[Tensor, "kinds n"]:
+    """A number for each token of a window of each kind; two tokens with different ones met by the wrap alone.
 
-    Along one axis the window of position p is floor((p - shift) / size), with -1 for what the shift wraps around.
+    Where a window reaches around the edge of an axis, its last `shift` places hold what was wrapped around.
     """
-    t, h, w = ((torch.arange(axis.padded) - axis.shift) // axis.size for axis in axes)
-    run = (t[:, None, None] * (axes[1].count + 1) + h[:, None]) * (axes[2].count + 1) + w
-    return by_window(run.flatten(), axes)
+    wrapped = [torch.arange(axis.size) >= axis.size - axis.shift for axis in axes]
+    kinds = product(*(range(len(axis.counts)) for axis in axes))
+    return torch.stack([octant(*(two * after for two, after in zip(kind, wrapped, strict=True))) for kind in kinds])
+
+
+def octant(t: Shaped[Tensor, "t"], h: Shaped[Tensor, "h"], w: Shaped[Tensor, "w"]) -> Int[Tensor, "n"]:
+    """For every place of a grid the number, 0 to 7, whose binary digits are the flags of its t, h and w."""
+    return (4 * t[:, None, None] + 2 * h[:, None] + 1 * w).flatten()
 
 
 def build(grid: TokenGrid, dim: int, num_heads: int, layer: int = 1) -> ShiftedWindowAttention:
@@ -249,14 +270,16 @@ def useful_pairs(grid: TokenGrid, config: ShiftedWindowConfig) -> int:
     return prod(sum(run**2 for run in axis.runs()) for axis in cut(grid, config))
 
 
-def offset_index(window_size: Thw) -> Int[Tensor, "n n"]:
-    """For tokens i and j of a window, the row of the table of size (2t-1)(2h-1)(2w-1) that belongs to their offset."""
-    places = torch.meshgrid(*(torch.arange(size) for size in window_size), indexing="ij")
-    t, h, w = (
-        place.flatten()[:, None] - place.flatten() + size - 1 for place, size in zip(places, window_size, strict=True)
-    )
+def offset_index(window_size: Thw, tokens: int) -> Int[Tensor, "n n"]:
+    """For tokens i and j among a window's first ones, the row of the table that belongs to their offset.
+
+    A table of (2t-1)(2h-1)(2w-1) rows is a grid of offsets, the offset of zero in its middle: with the window laid on
+    its first corner, i lies i - j from j, and so in the row of the middle plus that of i minus that of j.
+    """
     _, height, width = window_size
-    return (t * (2 * height - 1) + h) * (2 * width - 1) + w
+    t, h, w = torch.meshgrid(*(torch.arange(size) for size in window_size), indexing="ij")
+    row = (((2 * height - 1) * t + h) * (2 * width - 1) + w).flatten()
+    return row[:tokens, None] - (row[:tokens] - row[-1])
 
 
 def pad_to_windows(x: Shaped[Tensor, "*lead t h w c"], size: Thw) -> Shaped[Tensor, "*lead tp hp wp c"]:

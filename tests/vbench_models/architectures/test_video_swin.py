@@ -1,5 +1,6 @@
 """Video Swin: its published size, its grids, and clips that nothing divides."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,10 @@ from vbench_models.architectures.video_swin import (
     VideoSwin,
     pad_to_tubelets,
     stage_grids,
+    video_swin_b,
+    video_swin_l,
+    video_swin_l_384,
+    video_swin_s,
     video_swin_t,
 )
 from vbench_models.attention.shifted_window import ShiftedWindowAttention
@@ -32,28 +37,27 @@ def count(model: nn.Module, clip: Clip) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def test_parameters_and_multiply_adds_equal_the_published_ones() -> None:
-    with torch.device("meta"):
-        model = video_swin_t(DEFAULT)
-    assert parameters(model) == 28_158_070
-    assert count(model, DEFAULT) == 87_764_152_320
+LARGE = replace(DEFAULT, height=384, width=384)
 
 
 @pytest.mark.parametrize(
-    ("embed_dim", "depths", "num_heads", "expected"),
+    ("build", "clip", "expected_parameters", "expected_macs"),
     [
-        (96, (2, 2, 18, 2), (3, 6, 12, 24), 49_816_678),
-        (128, (2, 2, 18, 2), (4, 8, 16, 32), 88_048_984),
-        (192, (2, 2, 18, 2), (6, 12, 24, 48), 196_953_916),
+        (video_swin_t, DEFAULT, 28_158_070, 87_764_152_320),
+        (video_swin_s, DEFAULT, 49_816_678, 165_682_262_016),
+        (video_swin_b, DEFAULT, 88_048_984, 281_332_826_112),
+        (video_swin_l, DEFAULT, 196_953_916, 603_268_669_440),
+        (video_swin_l_384, LARGE, 199_999_516, 2_106_380_083_200),
     ],
-    ids=["S", "B", "L"],
+    ids=["T", "S", "B", "L", "L-384"],
 )
-def test_the_larger_models_are_one_replacement_away(
-    embed_dim: int, depths: tuple[int, ...], num_heads: tuple[int, ...], expected: int
+def test_parameters_and_multiply_adds_equal_those_of_the_official_code(
+    build: Callable[[Clip], VideoSwin], clip: Clip, expected_parameters: int, expected_macs: int
 ) -> None:
-    config = replace(VIDEO_SWIN_T, embed_dim=embed_dim, depths=depths, num_heads=num_heads)
     with torch.device("meta"):
-        assert parameters(VideoSwin(config, DEFAULT)) == expected
+        model = build(clip)
+    assert parameters(model) == expected_parameters
+    assert count(model, clip) == expected_macs
 
 
 def test_multiply_adds_grow_linearly_with_the_clip_on_multiples_of_the_windows() -> None:

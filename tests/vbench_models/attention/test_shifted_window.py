@@ -1,7 +1,7 @@
 """Shifted windows against attention over the whole grid, pair by pair, and their closed forms against the counter."""
 
 from dataclasses import replace
-from itertools import product
+from itertools import groupby, product
 
 import pytest
 import torch
@@ -244,13 +244,41 @@ def test_core_runs_without_the_projections() -> None:
     torch.testing.assert_close(attention.core(q, k, v), expected)
 
 
+@pytest.mark.parametrize("grid", SMALL_GRIDS, ids=str)
+def test_windows_that_share_a_mask_are_as_many_as_the_reference_finds(grid: TokenGrid) -> None:
+    """A kind of windows is a set of axes along which one window holds tokens from both ends."""
+    axes = axes_of(grid, SMALL)
+    wrapped: dict[tuple[int, ...], list[bool]] = {}
+    for at in positions(grid, SMALL):
+        places = [
+            window_and_place(p, padded, size, shift) for p, (_, padded, size, shift) in zip(at, axes, strict=True)
+        ]
+        seen = wrapped.setdefault(tuple(window for window, _, _ in places), [False] * 3)
+        for axis, (_, _, around) in enumerate(places):
+            seen[axis] |= around
+    kinds = sorted(wrapped.values())
+    expected = [len(list(same)) for _, same in groupby(kinds)]
+    assert ShiftedWindowAttention(SMALL, grid).kind_counts == expected
+
+
+@torch.no_grad()
+def test_a_mask_is_made_for_a_kind_of_windows_and_not_for_each_window() -> None:
+    attention = attention_on(TokenGrid(4, 12, 12), SMALL)
+    masks = list(attention._masks())
+    assert len(masks) == len(attention.kind_counts) == 8
+    assert {mask.shape for mask in masks} == {(1, 2, 18, 18)}
+    assert sum(attention.kind_counts) == 2 * 4 * 4
+    assert masks[0].isfinite().all()
+
+
 def test_buffers_stay_small_and_out_of_the_checkpoint_on_a_large_grid() -> None:
     grid = TokenGrid(32, 112, 112)
     with torch.device("meta"):
         attention = ShiftedWindowAttention(PAPER, grid)
-    assert attention.run.numel() == grid.tokens
+    assert attention.order.numel() == grid.tokens
+    assert attention.run.shape == (8, 8 * 7 * 7)  # a mask is made from it, kind by kind
     assert attention.position_bias.index.shape == (8 * 7 * 7, 8 * 7 * 7)
-    assert not any(name.endswith(("run", "index")) for name in attention.state_dict())
+    assert not any(name.endswith(("run", "index", "order", "back")) for name in attention.state_dict())
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:
