@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
+from vbench_models.layers.cache import in_parts, rows_at_once
 from vbench_models.layers.neighborhoods import ProjectedAttention, Thw, at_least, block_pairs, by_blocks
 from vbench_models.layers.positions import learned
 from vbench_models.video import TokenGrid
@@ -54,11 +55,16 @@ class GlobalTokens(nn.Module):
         )
 
     def forward(self, k: Float[Tensor, "b heads n d"], v: Float[Tensor, "b heads n d"]) -> Float[Tensor, "b heads g d"]:
-        """What the global tokens read."""
-        queries, keys, values = (
+        """What the global tokens read; on a CPU some heads at a time."""
+        own = (
             repeat(x.to(k.dtype), "heads g d -> b heads g d", b=k.shape[0])
             for x in (self.queries, self.keys, self.values)
         )
+        heads = rows_at_once(k.device, k.shape[1], k[:, 0].numel())
+        return in_parts(self._read, heads, *own, k, v, dim=1)
+
+    @staticmethod
+    def _read(queries: Tensor, keys: Tensor, values: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(queries, torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2))
 
 
@@ -79,13 +85,15 @@ class BlockLocalGlobalAttention(ProjectedAttention):
     ) -> Float[Tensor, "b heads t h w d"]:
         """The attention alone: the global tokens read, then all tokens attend."""
         read = self.global_tokens(*(rearrange(x, "b heads t h w d -> b heads (t h w) d") for x in (k, v)))
+        keys = repeat(self.global_tokens.keys.to(k.dtype), "heads g d -> b heads g d", b=len(k))
 
-        def attend_block(q: Tensor, k: Tensor, v: Tensor, _region: object) -> Tensor:
-            keys = repeat(self.global_tokens.keys.to(k.dtype), "heads g d -> blocks heads g d", blocks=len(q))
-            values = repeat(read, "b heads g d -> (b blocks) heads g d", blocks=len(q) // len(read))
+        def attend_block(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, _region: object) -> Tensor:
+            keys, values = (
+                repeat(x, "b heads g d -> (b blocks) heads g d", blocks=len(q) // len(x)) for x in (keys, values)
+            )
             return attend(q, torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2))
 
-        return by_blocks(attend_block, self.config.block_size, q, k, v)
+        return by_blocks(attend_block, self.config.block_size, q, k, v, keys, read)
 
 
 def build(grid: TokenGrid, dim: int, num_heads: int) -> BlockLocalGlobalAttention:  # noqa: ARG001 - every grid will do

@@ -18,10 +18,11 @@ from typing import TypeAlias
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce, repeat
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
+from vbench_models.layers.cache import in_parts, rows_at_once
 from vbench_models.layers.neighborhoods import ProjectedAttention, Region, Thw, at_least, block_pairs, by_blocks
 from vbench_models.video import TokenGrid
 
@@ -117,27 +118,36 @@ class LocalGlobalWindowsAttention(ProjectedAttention):
         v: Float[Tensor, "b heads t h w d"],
     ) -> Float[Tensor, "b heads t h w d"]:
         """The attention alone; one softmax over a window and the key frames' tokens outside it."""
-        shared_k, shared_v = (
-            rearrange(x.index_select(2, self.key_frames), "b heads g h w d -> b heads (g h w) d") for x in (k, v)
-        )
+        chosen = [x.index_select(2, self.key_frames) for x in (k, v)]
+        shared = rearrange(chosen, "two b heads g h w d -> b heads (two g h w) d")
 
-        def attend_window(q: Tensor, k: Tensor, v: Tensor, region: Region) -> Tensor:
-            windows = q.shape[0] // shared_k.shape[0]
-            k, v = (
-                torch.cat((x, repeat(shared, "b heads m d -> (b windows) heads m d", windows=windows)), dim=2)
-                for x, shared in ((k, shared_k), (v, shared_v))
-            )
-            outside = repeat(self._outside(region), "windows m -> (b windows) 1 1 m", b=shared_k.shape[0])
+        def attend_window(q: Tensor, k: Tensor, v: Tensor, shared: Tensor, region: Region) -> Tensor:
+            b = len(shared)
+            outside = repeat(self._outside(region), "windows m -> (b windows) 1 1 m", b=b)
             seen = F.pad(outside, (q.shape[2], 0), value=True)
-            return attend(q, k, v, seen)
+            shared = repeat(shared, "b heads m d -> (b windows) heads m d", windows=len(q) // b)
+            windows = rows_at_once(q.device, len(q), 2 * k[0].numel() + shared[0].numel())
+            return in_parts(attend_both, windows, q, k, v, shared, seen, dim=0)
 
-        return by_blocks(attend_window, self.config.window_size, q, k, v)
+        return by_blocks(attend_window, self.config.window_size, q, k, v, shared)
 
     def _outside(self, region: Region) -> Tensor:
         """Which tokens of the key frames lie outside each window of a region, windows x tokens."""
         t, h, w = self.config.window_size
         windows = self.window[region][::t, ::h, ::w].flatten()
         return windows[:, None] != self.window.index_select(0, self.key_frames).flatten()
+
+
+def attend_both(
+    q: Float[Tensor, "windows heads n d"],
+    k: Float[Tensor, "windows heads n d"],
+    v: Float[Tensor, "windows heads n d"],
+    shared: Float[Tensor, "windows heads m_and_m d"],
+    seen: Bool[Tensor, "windows 1 1 n_and_m"],
+) -> Float[Tensor, "windows heads n d"]:
+    """Attention to the windows' own keys, and to those of the shared ones, first keys, then values, that are seen."""
+    shared_k, shared_v = shared.chunk(2, dim=2)
+    return attend(q, torch.cat((k, shared_k), dim=2), torch.cat((v, shared_v), dim=2), seen)
 
 
 def key_frames(grid: TokenGrid, config: LocalGlobalWindowsConfig) -> list[int]:

@@ -9,8 +9,9 @@ so that phi(q) . phi(k) is exp(q . k / sqrt(d)) on average. As in the official c
 maximum (of each query's features; of all features of all keys), which cancels in the quotient, and `epsilon` is added.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 
 import torch
 from einops import rearrange
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vbench_models.layers.attention import AttentionConfig, projection_macs, split_heads
+from vbench_models.layers.cache import in_parts, rows_at_once
 from vbench_models.video import TokenGrid
 
 
@@ -51,10 +53,11 @@ class RandomFeatures(nn.Module):
         features, head_dim = self.directions.shape
         self.directions.copy_(orthogonal_gaussian(features, head_dim, seed))
 
-    def forward(self, x: Float[Tensor, "b heads n d"]) -> Float[Tensor, "b heads n m"]:
+    def forward(self, x: Float[Tensor, "s n d"]) -> Float[Tensor, "s n m"]:
         """The exponents W x' - |x'|^2 / 2."""
-        x = x * x.shape[-1] ** -0.25
-        return x @ self.directions.mT - x.square().sum(-1, keepdim=True) / 2
+        scale = x.shape[-1] ** -0.25
+        exponents: Tensor = x @ (self.directions * scale).mT - x.square().sum(-1, keepdim=True) * (scale**2 / 2)
+        return exponents
 
 
 class PerformerAttention(nn.Module):
@@ -74,19 +77,57 @@ class PerformerAttention(nn.Module):
         v: Float[Tensor, "b heads t h w d"],
     ) -> Float[Tensor, "b heads t h w d"]:
         """The attention with its random features, which are counted as mixing extra."""
-        of_queries, of_keys = self.exponents(q.flatten(2, 4)), self.exponents(k.flatten(2, 4))
-        queries = self._features(of_queries, of_queries.amax(-1, keepdim=True))
-        keys = self._features(of_keys, of_keys.amax((-2, -1), keepdim=True))
-        weighted = queries @ (keys.mT @ v.flatten(2, 4))
-        total = queries @ rearrange(keys.sum(-2), "b heads m -> b heads m 1")
-        return (weighted / total).reshape(q.shape)
+        b, _, t, h, w, _ = q.shape
+        q, k, v = (rearrange(x, "b heads t h w d -> (b heads) (t h w) d") for x in (q, k, v))
+        sequences = rows_at_once(q.device, len(q), t * h * w * self.config.features)
+        out = in_parts(self._attend, sequences, q, k, v, dim=0)
+        return rearrange(out, "(b heads) (t h w) d -> b heads t h w d", b=b, t=t, h=h, w=w)
 
-    def _features(
-        self, exponents: Float[Tensor, "b heads n m"], largest: Float[Tensor, "b heads #n 1"]
-    ) -> Float[Tensor, "b heads n m"]:
-        """The features themselves, up to a factor that cancels."""
-        features: Tensor = ((exponents - largest.detach()).exp() + self.config.epsilon) * self.config.features**-0.5
-        return features
+    def _attend(
+        self, q: Float[Tensor, "s n d"], k: Float[Tensor, "s n d"], v: Float[Tensor, "s n d"]
+    ) -> Float[Tensor, "s n d"]:
+        """The attention of some sequences: on a CPU the features of some tokens at a time, never of all."""
+        tokens = rows_at_once(q.device, q.shape[1], len(q) * self.config.features)
+        weighted, total = self._sums(torch.split(k, tokens, dim=1), torch.split(v, tokens, dim=1))
+        weighted = weighted + v.sum(-2, keepdim=True) * self._floor
+        total = total + k.shape[-2] * self._floor
+        return in_parts(lambda some: self._read(some, weighted, total), tokens, q, dim=1)
+
+    def _sums(
+        self, keys: Iterable[Tensor], values: Iterable[Tensor]
+    ) -> tuple[Float[Tensor, "s m d"], Float[Tensor, "s m 1"]]:
+        """The sums phi(k)^T v and phi(k)^T 1, but for epsilon: those of each part, brought to the maximum of all."""
+        parts = (self._sums_of(k, v) for k, v in zip(keys, values, strict=True))
+        weighted, total, largest = (torch.stack(of_parts) for of_parts in zip(*parts, strict=True))
+        scale = (largest - largest.amax(0)).exp()
+        return (weighted * scale).sum(0), (total * scale).sum(0)
+
+    def _sums_of(self, k: Float[Tensor, "s n d"], v: Float[Tensor, "s n d"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Both sums of some keys, and the maximum by which their exponents were lowered."""
+        exponents = self.exponents(k)
+        largest = exponents.detach().amax((-2, -1), keepdim=True)
+        features = (exponents - (largest + self._log_root)).exp()
+        return features.mT @ v, features.sum(-2).unsqueeze(-1), largest
+
+    def _read(
+        self, q: Float[Tensor, "s n d"], weighted: Float[Tensor, "s m d"], total: Float[Tensor, "s m 1"]
+    ) -> Float[Tensor, "s n d"]:
+        """The quotient, for some queries."""
+        exponents = self.exponents(q)
+        largest = exponents.detach().amax(-1, keepdim=True)
+        features = (exponents - (largest + self._log_root)).exp()
+        weighted, total = (features @ sums + sums.sum(-2, keepdim=True) * self._floor for sums in (weighted, total))
+        return weighted / total
+
+    @property
+    def _log_root(self) -> float:
+        """What lowers an exponent as a division by sqrt(m) does."""
+        return log(self.config.features) / 2
+
+    @property
+    def _floor(self) -> float:
+        """What epsilon adds to every feature: so to a product it adds a sum, and no feature is touched once more."""
+        return self.config.epsilon / sqrt(self.config.features)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:
         """The update of every token; the residual is the caller's."""

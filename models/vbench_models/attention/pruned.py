@@ -16,7 +16,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vbench_models.layers.attention import AttentionConfig, projection_macs, split_heads
+from vbench_models.layers.attention import AttentionConfig, attend, projection_macs, split_heads
+from vbench_models.layers.cache import in_parts, rows_at_once
 from vbench_models.video import ModelError, TokenGrid
 
 
@@ -77,12 +78,21 @@ class PrunedAttention(nn.Module):
         """Scoring, which is counted as mixing extra, and the attention to what it keeps."""
         tokens, shape = q[0, 0, ..., 0].numel(), q.shape
         size = block_size(tokens, self.config)
-        queries, keys, values = (into_blocks(x, size) for x in (q, k, v))
-        index = self.kept(q, k)
-        kept_keys, kept_values = (gather_blocks(x, index) for x in (keys, values))
-        mask = self._kept_are_tokens(index, tokens) if tokens % size else None
-        out = F.scaled_dot_product_attention(queries.flatten(0, 1), kept_keys, kept_values, attn_mask=mask)
-        return rearrange(out, "(b heads) i s d -> b heads (i s) d", b=shape[0])[:, :, :tokens].reshape(shape)
+        blocks = blocks_of(tokens, self.config)
+        queries, keys, values = (rearrange(into_blocks(x, size), "b heads i s d -> (b heads i) s d") for x in (q, k, v))
+        first = torch.arange(0, len(keys), blocks, device=q.device)
+        index = rearrange(self.kept(q, k), "b heads i kept -> (b heads) i kept")
+        rows = rearrange(index + first[:, None, None], "s i kept -> (s i) kept")
+
+        def attend_kept(queries: Tensor, rows: Tensor) -> Tensor:
+            kept_keys, kept_values = (gather_blocks(x, rows) for x in (keys, values))
+            mask = self._kept_are_tokens(rows % blocks, tokens) if tokens % size else None
+            return attend(queries.unsqueeze(1), kept_keys, kept_values, mask)
+
+        at_once = rows_at_once(q.device, len(rows), 2 * rows.shape[1] * keys[0].numel())
+        out = in_parts(attend_kept, at_once, queries, rows, dim=0)
+        out = rearrange(out, "(b heads i) 1 s d -> b heads (i s) d", b=shape[0], heads=shape[1])
+        return out[:, :, :tokens].reshape(shape)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:
         """The update of every token; the residual is the caller's."""
@@ -115,10 +125,8 @@ class PrunedAttention(nn.Module):
             torch.arange(-(-tokens // size) * size, device=device) < tokens, "(j size) -> j size", size=size
         )
 
-    def _kept_are_tokens(
-        self, index: Int[Tensor, "b heads blocks kept"], tokens: int
-    ) -> Bool[Tensor, "b_heads blocks 1 keys"]:
-        return rearrange(self._are_tokens(tokens, index.device)[index], "b heads i j size -> (b heads) i 1 (j size)")
+    def _kept_are_tokens(self, index: Int[Tensor, "rows kept"], tokens: int) -> Bool[Tensor, "rows 1 1 keys"]:
+        return rearrange(self._are_tokens(tokens, index.device)[index], "rows j size -> rows 1 1 (j size)")
 
 
 def into_blocks(x: Float[Tensor, "b heads t h w d"], size: int) -> Float[Tensor, "b heads blocks size d"]:
@@ -129,14 +137,10 @@ def into_blocks(x: Float[Tensor, "b heads t h w d"], size: int) -> Float[Tensor,
     return rearrange(x, "b heads (j size) d -> b heads j size d", size=size)
 
 
-def gather_blocks(
-    x: Float[Tensor, "b heads blocks size d"], index: Int[Tensor, "b heads blocks kept"]
-) -> Float[Tensor, "b_heads blocks keys d"]:
+def gather_blocks(x: Float[Tensor, "blocks size d"], rows: Int[Tensor, "rows kept"]) -> Float[Tensor, "rows 1 keys d"]:
     """The chosen blocks of every block of queries, end to end: whole blocks are copied, not single tokens."""
-    b, heads, blocks, size, _ = x.shape
-    offset = torch.arange(b * heads, device=x.device).view(b, heads, 1, 1) * blocks
-    rows = rearrange(x, "b heads j size d -> (b heads j) (size d)").index_select(0, (index + offset).flatten())
-    return rearrange(rows, "(bh i j) (size d) -> bh i (j size) d", bh=b * heads, i=blocks, size=size)
+    chosen = x.flatten(1).index_select(0, rows.flatten())
+    return rearrange(chosen, "(rows j) (size d) -> rows 1 (j size) d", rows=len(rows), size=x.shape[1])
 
 
 def build(grid: TokenGrid, dim: int, num_heads: int) -> PrunedAttention:  # noqa: ARG001 - every grid will do

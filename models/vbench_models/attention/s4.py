@@ -11,12 +11,14 @@ The convolution stands in for attention and is counted as the core; making the k
 from dataclasses import dataclass
 from math import isqrt
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vbench_models.layers.attention import AttentionConfig
+from vbench_models.layers.cache import rows_at_once
 from vbench_models.layers.fft_convolution import convolution_macs
 from vbench_models.layers.state_space import StateSpaceConfig, TwoWayConvolution
 from vbench_models.video import TokenGrid
@@ -43,15 +45,21 @@ class S4(nn.Module):
         v: Float[Tensor, "b heads t h w d"],
     ) -> Float[Tensor, "b heads t h w d"]:
         """The convolution of `v` alone, kernel included; q and k are not read."""
-        mixed: Tensor = self.convolution(rearrange(v, "b heads t h w d -> b (heads d) (t h w)"))
+        mixed: Tensor = self.convolution(channels_first(rearrange(v, "b heads t h w d -> b (t h w) (heads d)")))
         return rearrange(mixed, "b (heads d) n -> b heads n d", heads=v.shape[1]).reshape(v.shape)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:
         """The update of every token; the residual is the caller's."""
-        mixed = self.convolution(rearrange(x, "b t h w c -> b c (t h w)"))
+        mixed = self.convolution(channels_first(rearrange(x, "b t h w c -> b (t h w) c")))
         value, gate = self.proj(F.gelu(rearrange(mixed, "b c n -> b n c"))).chunk(2, dim=-1)
         update: Tensor = value * gate.sigmoid()
         return update.reshape(x.shape)
+
+
+def channels_first(x: Float[Tensor, "b n c"]) -> Float[Tensor, "b c n"]:
+    """Every channel end to end in memory; some tokens at a time, as a column of all of them lies on too many pages."""
+    parts = torch.split(x, rows_at_once(x.device, x.shape[1], x[:, 0].numel()), dim=1)
+    return torch.cat([part.mT for part in parts], dim=-1)
 
 
 def build(grid: TokenGrid, dim: int, num_heads: int) -> S4:  # noqa: ARG001 - every grid will do

@@ -5,8 +5,9 @@ also returned to the system when it is freed (glibc maps such blocks by themselv
 to be mapped and cleared again: on a virtual machine that takes six times as long as copying them. Work in parts of a
 few MiB pays neither, and gives the same result.
 
-Nothing is cut on a GPU, whose memory is fast, whose allocator keeps what it has, and which small kernels leave idle; nor
-where nothing is computed, on meta and fake tensors or while a graph is traced: counts and predictions are of whole work.
+Nothing is cut on a GPU, whose memory is fast, whose allocator keeps what it has, and which small kernels leave idle.
+Nor where nothing is computed, on meta and fake tensors or while a graph is traced: counts and predictions are those of
+whole work, so that on a CPU such a layer needs less memory than is predicted.
 """
 
 from collections.abc import Callable
@@ -31,5 +32,5 @@ def in_parts(function: Callable[..., Tensor], rows: int, *tensors: Tensor, dim: 
     """The value of `function(*tensors)`, which treats each row along `dim` alone, `rows` of them at a time."""
     if tensors[0].shape[dim] <= rows:
         return function(*tensors)
-    parts = zip(*(x.split(rows, dim) for x in tensors), strict=True)
+    parts = zip(*(torch.split(x, rows, dim) for x in tensors), strict=True)
     return torch.cat([function(*part) for part in parts], dim)

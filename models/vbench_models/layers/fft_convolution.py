@@ -18,15 +18,23 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
+from vbench_models.layers.cache import in_parts, rows_at_once
+
 
 @torch.library.custom_op("vbench::fft_convolution", mutates_args=(), schema="(Tensor x, Tensor kernel) -> Tensor")
 def fft_convolution(x: Float[Tensor, "b c n"], kernel: Float[Tensor, "c lags"]) -> Float[Tensor, "b c n"]:
     """Each channel of `x` convolved with its own kernel of 2 n - 1 lags; in single precision at least."""
+    channels = rows_at_once(x.device, x.shape[1], 2 * x.shape[2] * len(x))
+    return in_parts(_convolve, channels, x, kernel.unsqueeze(0), dim=1).contiguous()
+
+
+def _convolve(x: Float[Tensor, "b c n"], kernel: Float[Tensor, "1 c lags"]) -> Float[Tensor, "b c n"]:
+    """Some of the channels: transforms of twice their length, and the middle of what comes back."""
     n = x.shape[-1]
     dtype = torch.promote_types(x.dtype, torch.float32)
     spectrum = torch.fft.rfft(x.to(dtype), 2 * n) * torch.fft.rfft(kernel.to(dtype), 2 * n)
     y: Tensor = torch.fft.irfft(spectrum, 2 * n)[..., n - 1 : 2 * n - 1]
-    return y.to(x.dtype).contiguous()
+    return y.to(x.dtype)
 
 
 @torch.library.custom_op("vbench::fft_correlation", mutates_args=(), schema="(Tensor y, Tensor x) -> Tensor")

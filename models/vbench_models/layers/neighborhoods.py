@@ -6,6 +6,7 @@ of which its blocks tile exactly. So nothing is padded, and no score is computed
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import TypeAlias
 
@@ -15,11 +16,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vbench_models.layers.attention import AttentionConfig, split_heads
+from vbench_models.layers.cache import in_parts, rows_at_once
 from vbench_models.video import ModelError, TokenGrid
 
 Thw: TypeAlias = tuple[int, int, int]
 Region: TypeAlias = tuple[slice, slice, slice]
-AttendBlocks: TypeAlias = Callable[[Tensor, Tensor, Tensor, Region], Tensor]
+AttendBlocks: TypeAlias = Callable[..., Tensor]  # of q, k, v, what else is handed on, and the region
 
 
 class ProjectedAttention(nn.Module, ABC):
@@ -64,14 +66,23 @@ def by_blocks(
     q: Float[Tensor, "b heads t h w d"],
     k: Float[Tensor, "b heads t h w d"],
     v: Float[Tensor, "b heads t h w d"],
+    *shared: Float[Tensor, "b heads m d"],
 ) -> Float[Tensor, "b heads t h w d"]:
-    """Attention within blocks, `attend(q, k, v, region)` on `(b blocks) heads n d` for each region of equal blocks."""
+    """Attention within blocks: `attend(q, k, v, *shared, region)` for each region of equal blocks.
+
+    It takes the region's q, k and v as `(b blocks) heads n d`, and `shared` as it is; on a CPU some heads at a time.
+    """
+    heads = rows_at_once(q.device, q.shape[1], q[:, 0].numel())
+    return in_parts(partial(_by_blocks, attend, block_size), heads, q, k, v, *shared, dim=1)
+
+
+def _by_blocks(attend: AttendBlocks, block_size: Thw, q: Tensor, k: Tensor, v: Tensor, *shared: Tensor) -> Tensor:
     out = torch.empty_like(q)
     for region in regions((q.shape[2], q.shape[3], q.shape[4]), block_size):
         part = (..., *region, slice(None))
         _, _, t, h, w, _ = q[part].shape
         q_blocks, k_blocks, v_blocks = (to_blocks(x[part], block_size) for x in (q, k, v))
-        blocks = attend(q_blocks, k_blocks, v_blocks, region)
+        blocks = attend(q_blocks, k_blocks, v_blocks, *shared, region)
         out[part] = from_blocks(blocks, block_size, (t, h, w))
     return out
 

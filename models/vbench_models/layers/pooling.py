@@ -43,7 +43,8 @@ class TokenPooling(nn.Module):
         self.norm = ChannelNorm(channels)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b pt ph pw c"]:
-        """The pooled grid."""
+        """The pooled grid; on a CPU the convolution is several times faster with the channels last and without gaps."""
+        x = x.contiguous() if x.device.type == "cpu" else x
         pooled = self.conv(rearrange(x, "b t h w c -> b c t h w"))
         normed: Tensor = self.norm(rearrange(pooled, "b c t h w -> b t h w c"))
         return normed

@@ -14,6 +14,7 @@ from vbench_models.attention.block_local_global import (
     mixing_extra_macs,
     useful_pairs,
 )
+from vbench_models.layers import cache
 from vbench_models.video import ModelError, TokenGrid
 
 GRIDS = [TokenGrid(4, 4, 6), TokenGrid(5, 3, 7), TokenGrid(1, 2, 2), TokenGrid(3, 7, 1)]
@@ -39,12 +40,16 @@ def column(tokens: Tensor) -> Tensor:
 
 @every_grid
 @every_config
+@pytest.mark.parametrize("cached", [1, 2**19])
 def test_global_tokens_read_all_and_all_tokens_read_them_and_their_block(
     grid: TokenGrid,
     config: BlockLocalGlobalConfig,
+    cached: int,
     dense_attention: Callable[..., Tensor],
     qkv: Callable[..., list[Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(cache, "CACHED_VALUES", cached)
     q, k, v = qkv(grid)
     attention = BlockLocalGlobalAttention(config).double()
     learned = attention.global_tokens

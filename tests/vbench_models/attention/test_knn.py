@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from vbench_models.attention import joint, knn
-from vbench_models.attention.knn import KnnAttention, KnnConfig, computed_pairs, core_macs, useful_pairs
+from vbench_models.attention.knn import (
+    KnnAttention,
+    KnnConfig,
+    computed_pairs,
+    core_macs,
+    highest,
+    useful_pairs,
+)
+from vbench_models.layers import cache
 from vbench_models.video import ModelError, TokenGrid
 
 GRIDS = [TokenGrid(3, 2, 5), TokenGrid(1, 3, 3), TokenGrid(4, 1, 1)]
@@ -29,6 +37,35 @@ def test_each_head_equals_dense_attention_under_the_mask_of_its_highest_scores(
     scores = q.flatten(2, 4) @ k.flatten(2, 4).mT
     rank = scores.argsort(-1, descending=True).argsort(-1)
     torch.testing.assert_close(out, dense_attention(q, k, v, rank < neighbors))
+
+
+@pytest.mark.parametrize("cached", [1, 100])
+def test_some_heads_at_a_time_are_all_heads(
+    cached: int, qkv: Callable[..., list[Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q, k, v = qkv(GRIDS[0])
+    attention = KnnAttention(KnnConfig(embed_dim=12, num_heads=4, neighbors=3))
+    one_by_one = [attention.core(*(x[:, head : head + 1] for x in (q, k, v))) for head in range(4)]
+    monkeypatch.setattr(cache, "CACHED_VALUES", cached)
+    torch.testing.assert_close(attention.core(q, k, v), torch.cat(one_by_one, dim=1))
+
+
+@pytest.mark.parametrize("kept", [1, 2, 5, 10])
+@pytest.mark.parametrize("scores", [10, 11, 31, 40, 47, 64, 97, 1000])
+def test_the_highest_scores_are_the_first_of_all_sorted_and_lie_where_they_are_said_to(scores: int, kept: int) -> None:
+    generator = torch.Generator().manual_seed(scores)
+    rows = torch.stack([torch.randperm(scores, generator=generator) for _ in range(12)]).double().reshape(3, 4, scores)
+    best, places = highest(rows, kept)
+    assert torch.equal(best.sort(-1).values, torch.arange(scores - kept, scores).double().expand(3, 4, kept))
+    assert torch.equal(rows.gather(-1, places), best)
+
+
+@pytest.mark.parametrize("scores", [31, 47, 100])
+def test_of_equal_scores_as_many_are_kept_and_none_twice(scores: int) -> None:
+    rows = torch.randint(0, 4, (3, 4, scores), generator=torch.Generator().manual_seed(scores)).double()
+    best, places = highest(rows, 5)
+    assert torch.equal(best.sort(-1).values, rows.sort(-1).values[..., -5:])
+    assert all(len(set(places[i, j].tolist())) == 5 for i in range(3) for j in range(4))
 
 
 def test_with_one_neighbor_the_nearest_value_is_returned_as_it_is(qkv: Callable[..., list[Tensor]]) -> None:

@@ -16,6 +16,7 @@ from vbench_models.attention.local_global_temporal import (
     key_frames,
     useful_pairs,
 )
+from vbench_models.layers import cache
 from vbench_models.video import ModelError, TokenGrid
 
 Place = tuple[int, int, int]
@@ -105,6 +106,20 @@ def test_windows_and_key_frames_equal_dense_attention_under_their_mask(
     out = LocalGlobalWindowsAttention(config, grid).core(q, k, v)
     torch.testing.assert_close(out, dense_attention(q, k, v, allowed))
     assert useful_pairs(grid, config) == int(allowed.sum())
+
+
+@pytest.mark.parametrize("cached", [1, 300])
+def test_some_heads_and_windows_at_a_time_see_what_all_of_them_do(
+    cached: int,
+    dense_attention: Callable[..., Tensor],
+    qkv: Callable[..., list[Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache, "CACHED_VALUES", cached)
+    grid, config = WINDOW_GRIDS[0], WINDOWS[1]
+    q, k, v = qkv(grid)
+    out = LocalGlobalWindowsAttention(config, grid).core(q, k, v)
+    torch.testing.assert_close(out, dense_attention(q, k, v, windows_mask(grid, config)))
 
 
 @pytest.mark.parametrize("grid", WINDOW_GRIDS, ids=str)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vbench_models.attention.performer import PerformerAttention, PerformerConfig, build, orthogonal_gaussian
+from vbench_models.layers import cache
 from vbench_models.video import TokenGrid
 
 CONFIG = PerformerConfig(embed_dim=12, num_heads=4, epsilon=0.0)
@@ -28,6 +29,38 @@ def test_performer_equals_its_features_multiplied_pair_by_pair(
     weights = (features(q)[..., :, None, :] * features(k)[..., None, :, :]).sum(-1)
     expected = (weights / weights.sum(-1, keepdim=True)) @ v
     torch.testing.assert_close(performer.core(*qkv(grid)).flatten(2, 4), expected)
+
+
+@pytest.mark.parametrize("cached", [1, 70, 2**19])
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_epsilon_is_added_to_features_that_are_lowered_by_their_maximum_however_few_are_made_at_once(
+    grid: TokenGrid, cached: int, qkv: Callable[..., list[Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the official code has them: a maximum for each query, one for all keys of a head."""
+    monkeypatch.setattr(cache, "CACHED_VALUES", cached)
+    performer = PerformerAttention(replace(CONFIG, nb_features=7, epsilon=0.3)).double()
+    q, k, v = (x.flatten(2, 4) for x in qkv(grid))
+
+    def exponents(x: Tensor) -> Tensor:
+        return torch.einsum("bhnd,md->bhnm", x, performer.exponents.directions) / 3**0.25 - x.square().sum(
+            -1, keepdim=True
+        ) / (2 * 3**0.5)
+
+    of_queries, of_keys = exponents(q), exponents(k)
+    queries = (of_queries - of_queries.amax(3, keepdim=True)).exp() + 0.3
+    keys = (of_keys - of_keys.amax((2, 3), keepdim=True)).exp() + 0.3
+    weights = (queries[..., :, None, :] * keys[..., None, :, :]).sum(-1)
+    expected = (weights / weights.sum(-1, keepdim=True)) @ v
+    torch.testing.assert_close(performer.core(*qkv(grid)).flatten(2, 4), expected)
+
+
+def test_parts_have_the_gradient_of_the_whole(
+    qkv: Callable[..., list[Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With epsilon a maximum does not cancel, and has no gradient; without, every part's own cancels."""
+    monkeypatch.setattr(cache, "CACHED_VALUES", 40)
+    core = PerformerAttention(replace(CONFIG, nb_features=7)).double().core
+    assert torch.autograd.gradcheck(core, [x.requires_grad_() for x in qkv(GRIDS[0])], fast_mode=True)
 
 
 def test_performer_converges_to_softmax_attention_as_features_grow(

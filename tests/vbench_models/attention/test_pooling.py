@@ -46,6 +46,15 @@ def test_core_equals_dense_attention_over_pooled_keys_head_by_head(
         torch.testing.assert_close(out[:, head].flatten(1, 3), expected)
 
 
+def test_queries_keys_and_values_between_one_another_in_memory_are_pooled_alike(
+    qkv: Callable[..., list[Tensor]],
+) -> None:
+    pooling, tensors = attention(CONFIG), qkv(GRIDS[1])
+    mixed = torch.stack(tensors, dim=-1).unbind(-1)
+    assert not mixed[0].is_contiguous()
+    torch.testing.assert_close(pooling.core(*mixed), pooling.core(*tensors))
+
+
 def test_the_pooling_survives_where_norms_are_taken_out() -> None:
     pooling = attention(CONFIG)
     assert not any(isinstance(module, torch.nn.LayerNorm) for module in pooling.modules())

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vbench_models.attention.pruned import PrunedAttention, PrunedConfig, build
+from vbench_models.layers import cache
 from vbench_models.video import ModelError, TokenGrid
 
 CONFIG = PrunedConfig(embed_dim=12, num_heads=4, block_size=6, keep=0.4)
@@ -28,6 +29,21 @@ def test_pruned_attention_equals_dense_attention_under_the_mask_of_what_was_kept
     of_block = torch.zeros(2, 4, block.max() + 1, block.max() + 1, dtype=torch.bool).scatter(3, kept, value=True)
     expected = dense_attention(q, k, v, of_block[:, :, block][..., block])
     torch.testing.assert_close(pruned.core(q, k, v), expected)
+
+
+@every_grid
+def test_blocks_of_queries_one_at_a_time_attend_to_what_each_kept(
+    grid: TokenGrid, qkv: Callable[..., list[Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "CACHED_VALUES", 1)
+    pruned, (q, k, v) = attention(), qkv(grid)
+    kept, out = pruned.kept(q, k), pruned.core(q, k, v).flatten(2, 4)
+    for clip, head in [(0, 0), (1, 3)]:
+        queries, keys, values = (x[clip, head].flatten(0, 2).split(6) for x in (q, k, v))
+        for i, of_block in enumerate(queries):
+            chosen_keys, chosen_values = (torch.cat([x[j] for j in kept[clip, head, i]]) for x in (keys, values))
+            expected = (of_block @ chosen_keys.T / 3**0.5).softmax(-1) @ chosen_values
+            torch.testing.assert_close(out[clip, head, 6 * i : 6 * i + len(of_block)], expected)
 
 
 @every_grid

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vbench_models.attention import s4
+from vbench_models.layers import cache
 from vbench_models.layers import fft_convolution as operator
 from vbench_models.layers.state_space import ImpulseResponses, TwoWayConvolution
 from vbench_models.video import TokenGrid
@@ -47,8 +48,10 @@ def test_the_convolution_equals_the_recurrence_in_both_directions(grid: TokenGri
     torch.testing.assert_close(convolution(x), both_ways(convolution, x))
 
 
+@pytest.mark.parametrize("cached", [1, 2**19])
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_core_convolves_the_values(grid: TokenGrid) -> None:
+def test_core_convolves_the_values(grid: TokenGrid, cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "CACHED_VALUES", cached)  # some tokens turned, some channels convolved at a time
     model = layer()
     v = torch.randn(2, 2, grid.t, grid.h, grid.w, 2, dtype=torch.float64)
     sequence = v.permute(0, 1, 5, 2, 3, 4).reshape(2, 4, grid.tokens)
@@ -56,8 +59,10 @@ def test_core_convolves_the_values(grid: TokenGrid) -> None:
     torch.testing.assert_close(model.core(v, v, v), expected)
 
 
+@pytest.mark.parametrize("cached", [1, 100, 2**19])
 @pytest.mark.parametrize("n", [1, 2, 5, 12, 31])
-def test_the_operator_equals_a_dense_toeplitz_matrix(n: int) -> None:
+def test_the_operator_equals_a_dense_toeplitz_matrix(n: int, cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "CACHED_VALUES", cached)
     x, kernel = torch.randn(2, 3, n, dtype=torch.float64), torch.randn(3, 2 * n - 1, dtype=torch.float64)
     i, j = torch.arange(n)[:, None], torch.arange(n)
     expected = torch.einsum("cij,bcj->bci", kernel[:, n - 1 + i - j], x)
