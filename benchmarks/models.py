@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.parity import test_pytorchvideo as pytorchvideo_parity
+from tests.parity import test_transformers as transformers_parity
 from tests.parity.seeded import fill_with_noise
 from vbench.measure.environment import environment, usable_cores
 from vbench.measure.memory import peak_on_cpu, status_bytes
@@ -42,14 +43,22 @@ FEWEST_PAIRS = 6
 MULTISCALE = ("video_swin", "mvit", "mvitv2")
 
 
+Call = Callable[[Any, Tensor], Tensor]  # a peer and a video `b c t h w`: its logits
+
+
+def on_the_video(theirs: Any, video: Tensor) -> Tensor:
+    """The logits of a network that takes a video as ours do."""
+    logits: Tensor = theirs(video)
+    return logits
+
+
 @dataclass(frozen=True)
 class Peer:
-    """A library's model: how it is built, what it is fed, where its logits are, and how our twin gets its weights."""
+    """A library's model: how it is built and called, and how our twin gets its weights."""
 
     library: str
     build: Callable[[], nn.Module]
-    feed: Callable[[Tensor], tuple[Any, ...]] = lambda video: (video,)
-    logits: Callable[[Any], Tensor] = lambda output: output
+    call: Call = on_the_video
     twin: Callable[[nn.Module, Clip], nn.Module] | None = None  # copies the weights; none: through a checkpoint
 
 
@@ -87,7 +96,6 @@ def torchvision_video(name: str) -> Callable[[], nn.Module]:
     """One of torchvision's video models."""
 
     def build() -> nn.Module:
-        define_missing_operators()
         model: nn.Module = getattr(importlib.import_module("torchvision.models.video"), name)()
         return model
 
@@ -98,7 +106,6 @@ def pytorchvideo(name: str) -> Callable[[], nn.Module]:
     """One of pytorchvideo's hub models."""
 
     def build() -> nn.Module:
-        define_missing_operators()
         model: nn.Module = getattr(importlib.import_module("pytorchvideo.models.hub"), name)()
         return model
 
@@ -136,35 +143,26 @@ def define_missing_operators() -> None:
             torch.library.define(f"torchvision::{operator}", signature)
 
 
-def frames_first(video: Tensor) -> tuple[Tensor]:
-    """`b c t h w` as Transformers takes it, `b t c h w`."""
-    return (video.transpose(1, 2),)
-
-
-def two_pathways(video: Tensor) -> tuple[list[Tensor]]:
-    """Every fourth frame, and all of them, as pytorchvideo's SlowFast takes them."""
+def two_pathways(theirs: Any, video: Tensor) -> Tensor:
+    """The logits of pytorchvideo's SlowFast, which takes every fourth frame, and all of them."""
     t = video.shape[2]
-    return ([video[:, :, torch.linspace(0, t - 1, t // 4).long()], video],)
-
-
-def of_transformers(output: Any) -> Tensor:
-    """The logits of a Transformers model."""
-    logits: Tensor = output.logits
+    logits: Tensor = theirs([video[:, :, torch.linspace(0, t - 1, t // 4).long()], video])
     return logits
 
 
 PEERS = {
-    "timesformer_b": Peer("transformers", timesformer("divided_space_time"), frames_first, of_transformers),
-    "timesformer_b_joint": Peer("transformers", timesformer("joint_space_time"), frames_first, of_transformers),
-    "timesformer_b_space": Peer("transformers", timesformer("space_only"), frames_first, of_transformers),
-    "vivit_b_16x2": Peer("transformers", vivit, frames_first, of_transformers),
+    "timesformer_b": Peer("transformers", timesformer("divided_space_time"), transformers_parity.logits),
+    "timesformer_b_joint": Peer("transformers", timesformer("joint_space_time"), transformers_parity.logits),
+    "timesformer_b_space": Peer(
+        "transformers", timesformer("space_only"), transformers_parity.logits_of_the_mean_frame
+    ),
+    "vivit_b_16x2": Peer("transformers", vivit, transformers_parity.logits),
     "videomae_s": Peer(
         "transformers",
         videomae(hidden_size=384, num_attention_heads=6, intermediate_size=1536),
-        frames_first,
-        of_transformers,
+        transformers_parity.logits,
     ),
-    "videomae_b": Peer("transformers", videomae(), frames_first, of_transformers),
+    "videomae_b": Peer("transformers", videomae(), transformers_parity.logits),
     "video_swin_t": Peer("torchvision", torchvision_video("swin3d_t")),
     "video_swin_s": Peer("torchvision", torchvision_video("swin3d_s")),
     "video_swin_b": Peer("torchvision", torchvision_video("swin3d_b")),
@@ -203,13 +201,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := [key for key in arguments.keys if key not in PEERS]:
         parser.error(f"no peer for {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    arguments.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for key in arguments.keys:
         rows.append(compare(key, arguments.pairs, arguments.budget))
         print(f"{key}: {rows[-1].ratio:.3f} [{rows[-1].low:.3f}, {rows[-1].high:.3f}]", flush=True)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame([asdict(row) for row in rows])
-    table.to_csv(arguments.out / "models.csv", index=False)
+        table = pd.DataFrame([asdict(row) for row in rows])
+        table.to_csv(arguments.out / "models.csv", index=False)
     text = report(table)
     (arguments.out / "models.md").write_text(text, encoding="utf-8")
     print(text)
@@ -252,12 +250,12 @@ def timed_pairs(key: str, checkpoint: Path, pairs: int, budget_s: float) -> dict
     fill_with_noise(theirs, 1)
     torch.save(theirs.state_dict(), checkpoint)
     ours, video = twin(key, theirs, checkpoint), clip(key)
-    runs = (lambda: ours(video)), (lambda: peer.logits(theirs(*peer.feed(video))))
+    runs = partial(ours, video), partial(peer.call, theirs, video)
     with torch.inference_mode():
         outputs = [run() for run in runs]
         difference = float((outputs[0] - outputs[1]).norm() / outputs[1].norm())
         if difference > CLOSE:
-            raise SystemExit(f"{key}: outputs differ by {difference:.1e}")
+            raise RuntimeError(f"{key}: outputs differ by {difference:.1e}")
         for run in runs:
             run()
         return {"difference": difference, "pairs": sampled(runs, pairs, budget_s)}
@@ -295,7 +293,7 @@ def peak_of(key: str, checkpoint: Path, who: str) -> int:
         ours, video = twin(key, None, checkpoint), clip(key)
         run = partial(ours, video)
     else:
-        run = partial(peer.build().eval(), *peer.feed(clip(key)))
+        run = partial(peer.call, peer.build().eval(), clip(key))
     with torch.inference_mode():
         run()
         return peak_on_cpu(run).process_bytes - floor
@@ -328,6 +326,7 @@ def prepare() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(usable_cores())
     torch.manual_seed(0)
+    define_missing_operators()  # transformers imports torchvision where it finds it
 
 
 def report(table: pd.DataFrame) -> str:

@@ -31,14 +31,14 @@ from vbench_models.catalog import PATTERNS
 
 PEAK_SIZE, COPY_FLOATS = 2048, 2**26
 REASONS = {
-    "block_local_global": "a fused kernel on 204 keys a query takes 63 % of the time, copies into blocks and back and to the global keys 31 %",
-    "local_global_windows": "the fused kernel takes 90 % of the time, on windows of 196 queries; copies of keys and values 8 %",
-    "pooling": "the fused kernel takes 84 % of the time; copies 7 %, layer norms 5 %, the convolutions 4 %",
+    "block_local_global": "fused attention, 204 keys a query, takes 68 % of its time; copies into blocks and back 31 %",
+    "local_global_windows": "fused attention on windows of 196 queries takes 90 % of its time; copies 9 %",
+    "pooling": "fused attention takes 84 % of its time; copies 7 %, layer norms 5 %, convolutions 4 %",
     "shifted_window": "tokens are copied into windows and back, beside the little arithmetic of 392 keys a query",
-    "performer": "products take 65 % of the time, most of them over 64 numbers; exponentials 15 %, other passes the rest",
-    "pruned": "the fused kernel takes 88 % of the time, on blocks of 128 queries; gathered and reordered blocks 8 %",
-    "knn": "two choices of 100 among 1,100 scores take 40 % of the time, q k^T 38 %, what is gathered 11 %",
-    "s4": "37 % of the time are complex exponentials and 25 % other steps of making the kernel; transforms take 20 %",
+    "performer": "products, most over 64 numbers, take 65 % of its time; exponentials 15 %, other passes the rest",
+    "pruned": "fused attention on blocks of 128 queries takes 88 % of its time; gathered and copied blocks 9 %",
+    "knn": "two choices of 100 among some 1,100 scores take 40 % of its time, q k^T 38 %, gathers 11 %",
+    "s4": "complex exponentials take 37 % of its time, other steps of making the kernel 38 %, transforms 20 %",
     "selective_scan": "a recurrence in vector steps of plain torch, an exponential for every state; no fused kernel",
 }
 

@@ -93,6 +93,19 @@ def test_the_prediction_is_what_the_allocator_hands_out_but_for_kernels_scratch(
     assert predicted == pytest.approx(observed, rel=0.05)  # oneDNN and the flash kernel take scratch of their own
 
 
+def test_joint_attention_moves_its_queries_keys_values_and_result_once() -> None:
+    assert footprint_of_cell(JOINT).op_bytes == 4 * N * DIM * FLOAT
+
+
+def test_asking_for_a_device_or_setting_memory_aside_moves_nothing() -> None:
+    class Asks(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.device == x.new_empty(x.shape).device
+            return x.relu()
+
+    assert footprint(Asks(), torch.Size((1000,))).op_bytes == 2 * 1000 * FLOAT
+
+
 def test_moved_bytes_are_read_and_written_ones() -> None:
     with torch.device("meta"):
         network = nn.ReLU()
