@@ -27,6 +27,7 @@ from vbench.analysis.claims import (
     judge_claims,
     keys_to_certify,
     keys_to_count,
+    keys_to_stream,
     read_claims,
 )
 from vbench.analysis.frame import records_frame
@@ -67,7 +68,6 @@ from vbench_models.loading import CORE
 if TYPE_CHECKING:
     import pandas as pd
 
-STREAMS = ("memvit_16", "memory_bank", "stm_r50")
 TOKENS, PIXELS = "tokens", "frames and pixels"
 
 
@@ -203,7 +203,7 @@ def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
         window=swin_window(),
         attending_modules={"pcsa": attending_modules("pcsa")},
         stages=mvit_stages(),
-        streams={name: Stream(*stream_costs(name)) for name in STREAMS},
+        streams={name: Stream(*stream_costs(name)) for name in keys_to_stream(claims)},
         class_token=Blindness(*blind_class_token()),
         backward_dtypes=backward_dtypes(),
         autocast_dtype=str(AUTOCAST).removeprefix("torch."),

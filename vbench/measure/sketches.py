@@ -110,10 +110,11 @@ def core_by_fraction(fractions: Iterable[float]) -> dict[str, dict[float, int]]:
     return counts
 
 
-def swin_window() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The window of Video Swin and the shift of every other layer, in tokens of a grid that is longer than it."""
-    module = shifted_window.build(TokenGrid(16, 14, 14), PATTERN_DIM, PATTERN_HEADS)
-    return module.config.window_size, tuple(axis.shift for axis in module.cut)
+def swin_window() -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Video Swin's window, the shift of every other layer, and a video longer than a window: all in tokens."""
+    video = TokenGrid(16, 14, 14)
+    module = shifted_window.build(video, PATTERN_DIM, PATTERN_HEADS)
+    return module.config.window_size, tuple(axis.shift for axis in module.cut), (video.t, video.h, video.w)
 
 
 def mvit_stages() -> tuple[tuple[int, int, int, int], ...]:

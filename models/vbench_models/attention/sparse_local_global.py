@@ -15,9 +15,8 @@ Differs from the paper: no class token, and the second step sees the normalised 
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
-from vbench_models.layers.attention import AttentionConfig, projection_macs
+from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
 from vbench_models.layers.neighborhoods import ProjectedAttention, Thw, block_pairs, by_blocks
 from vbench_models.video import TokenGrid
 
@@ -33,7 +32,7 @@ class QuadrantAttention(ProjectedAttention):
     ) -> Float[Tensor, "b heads t h w d"]:
         """The attention alone; quadrants of unequal size are attended apart, without padding."""
         quadrant = quadrant_size(TokenGrid(q.shape[2], q.shape[3], q.shape[4]))
-        return by_blocks(lambda q, k, v, _: scaled_dot_product_attention(q, k, v), quadrant, q, k, v)
+        return by_blocks(lambda q, k, v, _: attend(q, k, v), quadrant, q, k, v)
 
 
 class CoarseGridAttention(ProjectedAttention):
@@ -49,7 +48,7 @@ class CoarseGridAttention(ProjectedAttention):
         _, _, t, h, w, _ = q.shape
         k, v = (x[:, :, ::2, ::2, ::2] for x in (k, v))
         q, k, v = (rearrange(x, "b heads t h w d -> b heads (t h w) d") for x in (q, k, v))
-        out = scaled_dot_product_attention(q, k, v)
+        out = attend(q, k, v)
         return rearrange(out, "b heads (t h w) d -> b heads t h w d", t=t, h=h, w=w)
 
 

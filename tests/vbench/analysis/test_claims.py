@@ -45,7 +45,7 @@ def evidence(cores: dict[str, str | None] | None = None, **changes: object) -> E
         masked_strided_macs=400,
         full_macs=400,
         strided_macs=100,
-        window=((8, 7, 7), (4, 3, 3)),
+        window=((8, 7, 7), (4, 3, 3), (16, 14, 14)),
     )
     return replace(known, **changes)
 
@@ -284,7 +284,7 @@ def test_the_core_of_a_layer_says_which_keys_a_patch_has(core: str, verdict: str
     ],
 )
 def test_a_window_s_shift_is_told_in_tokens(shift: tuple[int, int, int], verdict: str, says: str) -> None:
-    judged = judge(claim("window shift", "shifted_window"), evidence(window=((8, 7, 7), shift)))
+    judged = judge(claim("window shift", "shifted_window"), evidence(window=((8, 7, 7), shift, (16, 14, 14))))
     assert judged.verdict == verdict
     assert says in judged.evidence
     assert str(shift) in judged.derived

@@ -179,6 +179,41 @@ def test_a_claimed_gain_must_hold_for_every_published_transformer() -> None:
     assert judge("gain over convolutions", Evidence(), claimed="0-20 %").verdict == "contradicted"  # some lie below 0
 
 
+def test_a_claimed_gain_agrees_where_all_published_gains_lie_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    published = accuracy_claims.published_frame()
+    better = (published["metric"] > 80.0) | (published["architecture"] == "SlowFast")
+    monkeypatch.setattr(accuracy_claims, "published_frame", lambda: published[better])
+    assert judge("gain over convolutions", Evidence(), claimed="0-20 %").verdict == "agrees"
+
+
+def test_the_best_trade_off_is_that_of_whoever_owns_the_whole_front() -> None:
+    known = Evidence(counted=records_frame([], {}))
+    everyone = tuple(accuracy_claims.k400_rows(accuracy_claims.published_frame())["key"])
+    assert judge("best trade-off", known, keys=everyone).verdict == "agrees"
+    assert judge_row("S13").verdict == "contradicted"
+
+
+def test_the_most_accurate_is_the_first_key_or_it_is_not() -> None:
+    keys = CLAIMS["S04"].keys
+    known = Evidence(counted=records_frame([], {}))
+    assert judge("most accurate", known, keys=keys).verdict == "agrees"
+    assert judge("most accurate", known, keys=keys[::-1]).verdict == "contradicted"
+
+
+@pytest.mark.parametrize(("keys", "verdict"), [(("timesformer_l",), "agrees"), (("mtv_b",), "contradicted")])
+def test_long_form_is_a_matter_of_the_seconds_that_a_clip_covers(keys: tuple[str, ...], verdict: str) -> None:
+    assert judge("long form", Evidence(), keys=keys).verdict == verdict  # 96 x 4 and 32 x 2 frames
+
+
+def test_longer_is_better_only_while_accuracy_rises(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ("mvit_b_16x4", "mvit_b_32x3", "mvit_b_64x3")
+    assert judge("longer is better", Evidence(), keys=keys).verdict == "agrees"
+    published = accuracy_claims.published_frame()
+    published.loc[published["key"] == "mvit_b_64x3", "metric"] = 70.0
+    monkeypatch.setattr(accuracy_claims, "published_frame", lambda: published)
+    assert judge("longer is better", Evidence(), keys=keys).verdict == "contradicted"
+
+
 @pytest.mark.parametrize(("claimed", "verdict"), [("896 GPU-hours", "contradicted"), ("416 GPU-hours", "quoted")])
 def test_training_hours_are_quoted_where_they_are_the_published_ones(claimed: str, verdict: str) -> None:
     judged = judge("training time", Evidence(counted=records_frame([], {})), claimed=claimed, keys=("timesformer_b",))

@@ -66,7 +66,8 @@ def test_every_fraction_keeps_whole_blocks_so_that_none_is_rounded() -> None:
 
 
 def test_the_window_s_shift_is_half_of_it() -> None:
-    size, shift = swin_window()
+    size, shift, video = swin_window()
+    assert all(side > extent for side, extent in zip(video, size, strict=True))
     assert shift == tuple(extent // 2 for extent in size)
 
 

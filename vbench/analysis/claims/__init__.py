@@ -21,7 +21,7 @@ from vbench.analysis.claims.claim import (
     read_claims,
 )
 from vbench.analysis.claims.formulas import FORMULA_METHODS
-from vbench.analysis.claims.structure import STRUCTURE_METHODS
+from vbench.analysis.claims.structure import STREAM_METHOD, STRUCTURE_METHODS
 
 METHODS: dict[str, Callable[[Claim, Evidence], Judged]] = {
     **FORMULA_METHODS,
@@ -45,6 +45,11 @@ def keys_to_count(claims: Iterable[Claim]) -> list[str]:
     return _keys(claims, ACCURACY_METHODS)
 
 
+def keys_to_stream(claims: Iterable[Claim]) -> list[str]:
+    """The systems whose cost along a stream must be counted, each once."""
+    return _keys(claims, (STREAM_METHOD,))
+
+
 def _keys(claims: Iterable[Claim], methods: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(key for claim in claims if claim.method in methods for key in claim.keys))
 
@@ -61,5 +66,6 @@ __all__ = [
     "judge_claims",
     "keys_to_certify",
     "keys_to_count",
+    "keys_to_stream",
     "read_claims",
 ]

@@ -23,10 +23,8 @@ SAME_PRINT = 0.05  # accuracies are printed with one decimal
 LONG_S, SOURCE_FPS = 10.0, 30.0
 CONVOLUTIONAL = ("C3D", "I3D", "PySlowFast ResNet", "SlowFast", "TPN")
 NOT_TRANSFORMERS = (*CONVOLUTIONAL, "VideoMamba", "CVRL")
-K400_CLIPS, STEP_FORWARDS = (
-    240_000,
-    3,
-)  # training clips of Kinetics-400; a step is a forward and a backward of twice its cost
+K400_CLIPS = 240_000  # training videos of Kinetics-400: Kay et al., 2017, sec. 2, https://arxiv.org/abs/1705.06950
+STEP_FORWARDS = 3  # a training step costs a forward, and a backward of twice its cost
 TIMESFORMER_V100_HOURS, TIMESFORMER_EPOCHS = 416, 15  # Bertasius et al., ICML 2021, sec. 4.1 and Table 2
 AGAIN = "vbench claims"
 

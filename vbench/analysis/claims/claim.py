@@ -82,7 +82,7 @@ class Evidence:
     masked_strided_macs: int = 0  # of the sketch that masks, at the default grid
     full_macs: int = 0  # of the same attention without any mask, at the same grid
     strided_macs: int = 0  # of the pattern that skips, at the same grid
-    window: tuple[Extents, Extents] = ((), ())  # Video Swin's window and its shift, in tokens
+    window: tuple[Extents, Extents, Extents] = ((), (), ())  # Video Swin's window, its shift and the video, in tokens
     attending_modules: Mapping[str, int] = field(default_factory=dict)  # model -> how many of its modules attend
     stages: tuple[Extents, ...] = ()  # MViT's tokens (t, h, w) and channels, stage by stage
     streams: Mapping[str, Stream] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from vbench.analysis.claims.claim import Claim, Evidence, Judged, Stream, data, joined, undecided, verdict_on
 
+STREAM_METHOD = "memory stream"
 SAME = 1e-5  # relative change of logits that rounding explains
 
 
@@ -48,12 +49,12 @@ def _masked_sketch(claim: Claim, evidence: Evidence) -> Judged:
 
 
 def _window_shift(claim: Claim, evidence: Evidence) -> Judged:
-    """Whether the shift is half of a window or half of the video, here 16 x 14 x 14 tokens."""
-    size, shift = evidence.window
-    derived = f"windows of {size} tokens are shifted by {shift} in 16 x 14 x 14 tokens"
+    """Whether the shift is half of a window or half of the video."""
+    size, shift, video = evidence.window
+    derived = f"windows of {size} tokens are shifted by {shift} in a video of {video} tokens"
     if shift == tuple(extent // 2 for extent in size):
         verdict, reason = "contradicted", "half of the window, rounded down, whatever the video's T, H and W"
-    elif shift == (8, 7, 7):
+    elif shift == tuple(extent // 2 for extent in video):
         verdict, reason = "agrees", "half of the video"
     else:
         verdict, reason = "undecided", "neither half of the window nor half of the video"
@@ -123,7 +124,7 @@ def _reading(claim: Claim, _evidence: Evidence) -> Judged:
 
 
 STRUCTURE_METHODS: dict[str, Callable[[Claim, Evidence], Judged]] = {
-    "memory stream": _memory_stream,
+    STREAM_METHOD: _memory_stream,
     "masked sketch": _masked_sketch,
     "window shift": _window_shift,
     "stage pooling": _stage_pooling,
