@@ -1,0 +1,57 @@
+"""The command line: reads what the user asks, wires counting, sweeping and reporting, and prints.
+
+A file is a group of commands. What a command needs is imported inside it, so that `vbench --help` and `vbench list`
+answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from vbench.cli import catalog, counting, judging, reading, sweeping
+from vbench.cli.options import INTERRUPTED, USERS_MISTAKE
+from vbench.cli.output import fail
+from vbench.errors import VbenchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="What a video transformer costs, how that cost grows, and which one to take for a clip.",
+)
+
+app.command("list")(catalog.list_models)
+app.command()(catalog.show)
+app.command()(counting.count)
+app.command()(sweeping.sweep)
+app.command()(sweeping.report)
+app.command()(reading.tables)
+app.command()(reading.guide)
+app.command()(judging.certify)
+app.command()(judging.claims)
+app.command()(judging.check)
+app.command()(catalog.env)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except VbenchError as error:
+        fail(str(error), USERS_MISTAKE)
+    except KeyboardInterrupt:
+        fail("interrupted; the same command resumes", INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # a mistake that Typer found: unknown option, missing argument
+            fail(error.format_message(), USERS_MISTAKE)
+        if type(error).__name__ == "Abort":
+            fail("interrupted; the same command resumes", INTERRUPTED)
+        raise
+    sys.exit(code if isinstance(code, int) else 0)

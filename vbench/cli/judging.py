@@ -1,0 +1,93 @@
+"""Formulas, claims and counted figures held against what is counted now."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vbench.cli.options import CHANGED, NO_ANSWER, AsJson, Out, Strict
+from vbench.cli.output import console, fail, print_json
+
+CERTIFICATES = Path("reports/certificates")
+
+
+def certify(
+    names: Annotated[list[str], typer.Argument(help="Patterns or architectures; `all` for every pattern.")],
+    claim: Annotated[str | None, typer.Option(help="A formula in T, H, W to judge, as in T*H*W.")] = None,
+    latency: Annotated[bool, typer.Option("--latency", help="Time the bare attention against the formula.")] = False,
+    out: Out = None,
+    strict: Strict = False,
+    as_json: AsJson = False,
+) -> None:
+    """Derive the exact cost formula from counts, and hold the claimed one against it."""
+    from vbench.proof import certify_each, check_timeable, with_latency
+    from vbench.report.certificates import certificate_text, write_certificates
+    from vbench_models.catalog import PATTERNS
+
+    keys = list(PATTERNS) if names == ["all"] else names
+    for key in keys if latency else ():
+        check_timeable(key)
+    certificates = []
+    for certificate in certify_each(keys, claim):
+        certificates.append(with_latency(certificate, (out or CERTIFICATES) / "records") if latency else certificate)
+        print(f"certified {certificate.name}: {certificate.verdict}", file=sys.stderr)
+    if out is not None:
+        write_certificates(certificates, out)
+    if as_json:
+        print_json([certificate.to_json() for certificate in certificates])
+    else:
+        print("\n".join(certificate_text(certificate) for certificate in certificates))
+    if strict and any(certificate.verdict not in ("exact", "same order", "no claim") for certificate in certificates):
+        sys.exit(CHANGED)
+
+
+def claims(out: Out = None, strict: Strict = False, as_json: AsJson = False) -> None:
+    """Judge the literature's claims, each with what was derived or counted and the evidence."""
+    from vbench.analysis.claims import read_claims
+    from vbench.proof import judge_by_counts
+    from vbench.report.certificates import claims_markdown, claims_table
+
+    judged = judge_by_counts(read_claims())
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "claims.md").write_text(claims_markdown(judged), encoding="utf-8")
+    if as_json:
+        print_json([entry.to_json() for entry in judged])
+    else:
+        console().print(claims_table(judged))
+    if strict and any(entry.verdict in ("under-states", "contradicted") for entry in judged):
+        sys.exit(CHANGED)
+
+
+def check(
+    baseline: Annotated[Path, typer.Option(help="The committed figures.")] = Path("reports/baseline.json"),
+    update: Annotated[bool, typer.Option("--update", help="Write the figures of now as the baseline.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Gate the counted figures of the catalog exactly against a committed baseline; 1 if any changed."""
+    from importlib import metadata
+
+    from vbench.analysis.baseline import baseline_of, compare, read_baseline, updated, write_baseline
+    from vbench.measure.catalog_counts import catalog_counts
+
+    torch_version = metadata.version("torch")
+    earlier = {} if update and not baseline.exists() else read_baseline(baseline)
+    current = baseline_of(catalog_counts(), torch_version)
+    if not current:
+        fail("nothing was counted", NO_ANSWER)
+    changes = compare(earlier, current, torch_version)
+    broken = [change for change in changes if change.breaks]
+    if update:
+        write_baseline(baseline, updated(earlier, current))
+    if as_json:
+        print_json({"verdict": "changed" if broken else "same", "changed": [asdict(change) for change in changes]})
+    else:
+        for change in changes:
+            print(change)
+        print(f"{len(current)} models counted, {len(broken)} figures changed" + (f"; wrote {baseline}" * update))
+    if broken and not update:
+        sys.exit(CHANGED)
