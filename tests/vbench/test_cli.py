@@ -208,7 +208,7 @@ def test_the_gpu_preset_can_be_listed_where_there_is_no_gpu(vbench: Vbench) -> N
 def test_a_sweep_makes_records_tables_and_a_page_and_says_where(
     vbench: Vbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vbench.proof.ARCHITECTURES", ("c3d",))  # the whole catalog is for `vbench check`
+    monkeypatch.setattr("vbench.proof.evidence.ARCHITECTURES", ("c3d",))  # the whole catalog is for `vbench check`
     answer = vbench("sweep", "--models", "core:space,core:axial", "--grids", "1x2x2,2x2x2", "--processes", "1")
     assert answer.code == 0
     assert "report: reports/sweep/index.html" in answer.out

@@ -16,7 +16,7 @@ from vbench.cell import Cell
 from vbench.errors import UncountedOperatorError
 from vbench.measure.count import tally_cell
 from vbench.measure.subject import PATTERN_DIM, PATTERN_HEADS
-from vbench.proof import certify, judge_by_counts
+from vbench.proof import certify, certify_each, judge_by_counts
 from vbench_models import TokenGrid, load
 from vbench_models.catalog import PATTERNS
 
@@ -63,7 +63,7 @@ def build_pattern_uncounted(grid, dim, num_heads):
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predicts every peak as one byte: where memory is not the question, tracing it is most of the time."""
-    monkeypatch.setattr("vbench.proof.footprint_of_cell", lambda *_, **__: SimpleNamespace(peak_bytes=1))
+    monkeypatch.setattr("vbench.proof.certification.footprint_of_cell", lambda *_, **__: SimpleNamespace(peak_bytes=1))
 
 
 @pytest.fixture
@@ -144,6 +144,15 @@ def test_attention_is_three_to_four_percent_of_timesformer_at_any_of_its_lengths
 
 
 @pytest.mark.usefixtures("no_memory")
+def test_counting_side_by_side_gives_the_certificate_that_counting_alone_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vbench.proof.certification.WORTH_A_CREW_S", 0.0)
+    asked: list[int] = []
+    monkeypatch.setattr("vbench.proof.certification.tally_cell", lambda cell: asked.append(1) or tally_cell(cell))
+    (together,) = certify_each(["i3d_r50"])
+    assert len(asked) == 1  # the first grid shows how long one takes; the others are counted by the crew
+    assert together == certify("i3d_r50")
+
+
 def test_a_claim_of_the_caller_s_stands_in_for_the_card_s() -> None:
     found = certify("joint", claim="T*H*W")
     assert (found.claimed, found.verdict) == ("T*H*W", "under-states")

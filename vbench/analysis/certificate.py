@@ -9,7 +9,7 @@ from typing import Any
 import sympy
 
 from vbench.analysis.latency_law import LatencyLaw
-from vbench.analysis.polynomial import Derived, Extent, Line, derive
+from vbench.analysis.polynomial import Announce, Count, Derived, Extent, Line, derive, unheard
 from vbench.analysis.regimes import Regime, regimes
 from vbench.analysis.verdict import dominant_terms, judge, parse_claim
 from vbench.errors import AxisError
@@ -19,6 +19,7 @@ MEMORY_BASE: Extent = (8, 14, 14)
 SHARE_GRIDS: tuple[Extent, ...] = ((8, 14, 14), (32, 14, 14), (96, 14, 14))
 NO_CLAIM = "no claim"
 
+Hint = Callable[[Count], list[Line] | None]
 MemoryPeak = Callable[[Extent, str, bool], int]  # grid, kernel, with an additive bias -> bytes
 
 
@@ -86,17 +87,20 @@ def certificate(
     *,
     claim: str | None,
     memory: MemoryPeak | None = None,
-    hint: Callable[[Callable[[Extent], int]], list[Line] | None] = lambda _: None,
+    hint: Hint = lambda _: None,
     share_grids: Iterable[Extent] = SHARE_GRIDS,
+    announce: Announce = unheard,
 ) -> Certificate:
     """Derive, check and judge. `figures` counts a grid; `memory` predicts its peak; `hint` knows the lattice.
+
+    `announce` is told which grids will be counted, some time before.
 
     Raises:
         AxisError: the claim cannot be parsed.
     """
     claimed = parse_claim(claim) if claim else None
-    core = derive(lambda grid: figures(grid).attention_macs, hint(lambda grid: figures(grid).attention_macs))
-    total = derive(lambda grid: figures(grid).macs, hint(lambda grid: figures(grid).macs))
+    core = _derived(lambda grid: figures(grid).attention_macs, hint, announce)
+    total = _derived(lambda grid: figures(grid).macs, hint, announce)
     verdict = judge(core and core.expression, claimed) if claimed is not None else None
     lattice = _common(core, total)
     return Certificate(
@@ -111,9 +115,13 @@ def certificate(
         reason=verdict.reason if verdict else "",
         held_out_checked=min((part.held_out_checked for part in (core, total) if part), default=0),
         largest_excess=max((part.largest_excess for part in (core, total) if part), default=0.0),
-        attention_share=_shares(figures, share_grids),
+        attention_share=_shares(figures, share_grids, announce),
         memory=tuple(_memory(memory, lattice[0] if lattice else (1, 1, 1))) if memory else (),
     )
+
+
+def _derived(count: Count, hint: Hint, announce: Announce) -> Derived | None:
+    return derive(count, hint(count), announce)
 
 
 def _text(derived: Derived | None) -> str | None:
@@ -130,8 +138,10 @@ def _common(core: Derived | None, total: Derived | None) -> tuple[Extent, Extent
     return (lattice[0], lattice[1], lattice[2]), (domain[0], domain[1], domain[2])
 
 
-def _shares(figures: Callable[[Extent], Figures], grids: Iterable[Extent]) -> dict[str, float]:
+def _shares(figures: Callable[[Extent], Figures], grids: Iterable[Extent], announce: Announce) -> dict[str, float]:
     """The core's share of all MACs on the grids that the model takes."""
+    grids = list(grids)
+    announce(grids)
     shares = {}
     for grid in grids:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +22,9 @@ from vbench.errors import AxisError
 
 Extent = tuple[int, int, int]
 Count = Callable[[Extent], int]
+Announce = Callable[
+    [Iterable[Extent]], None
+]  # told which grids will be counted, who counts several at once gains by it
 
 T, H, W = SYMBOLS = sympy.symbols("T H W", positive=True)
 MAX_DEGREE = 3
@@ -58,7 +61,11 @@ class Derived:
     largest_excess: float  # (count - polynomial) / polynomial off the lattice, at most: padding; 0 where none was seen
 
 
-def derive(count: Count, hint: Sequence[Line] | None = None) -> Derived | None:
+def unheard(_grids: Iterable[Extent]) -> None:
+    """Where nobody wants to know which grids will be counted."""
+
+
+def derive(count: Count, hint: Sequence[Line] | None = None, announce: Announce = unheard) -> Derived | None:
     """The polynomial of `count`, or None where there is none of degree 3 or less along each axis.
 
     `hint` names the lattice where it is known; it is believed only if the held-out points agree.
@@ -69,6 +76,7 @@ def derive(count: Count, hint: Sequence[Line] | None = None) -> Derived | None:
         return None
     for factor in LATER:
         later = [Line(line.step, line.step * -(-line.start * factor // line.step), line.degree) for line in lines]
+        announce([*map(_triple, itertools.product(*_nodes(later))), *_held_out(later)])
         coefficients = _interpolate(count, later)
         if all(_value(coefficients, grid) == count(grid) for grid in _held_out(later)):
             return Derived(
@@ -76,15 +84,20 @@ def derive(count: Count, hint: Sequence[Line] | None = None) -> Derived | None:
                 lattice=_triple(line.step for line in later),
                 domain=_triple(line.start for line in later),
                 held_out_checked=HELD_OUT,
-                largest_excess=_largest_excess(count, coefficients, later),
+                largest_excess=_largest_excess(count, coefficients, later, announce),
             )
     return None
+
+
+def line_grids(axis: int, step: int, base: Extent) -> list[Extent]:
+    """The grids that show the degree along one axis of a known step, the others standing at `base`."""
+    return [_at(base, axis, step * index) for index in range(1, MAX_DEGREE + 2)]
 
 
 def hinted_line(count: Count, axis: int, step: int, base: Extent) -> Line | None:
     """The line of a known step, with the degree that its first points show; held-out points must bear it out."""
     try:
-        values = [count(_at(base, axis, step * index)) for index in range(1, MAX_DEGREE + 2)]
+        values = [count(grid) for grid in line_grids(axis, step, base)]
     except AxisError:
         return None
     degree = _degree(values)
@@ -138,11 +151,16 @@ def _degree(values: Sequence[int]) -> int:
 
 def _interpolate(count: Count, lines: Sequence[Line]) -> dict[Extent, Fraction]:
     """Coefficients by exponents (of T, H, W): each axis in turn, through as many points as its degree needs."""
-    sizes = [[line.point(index) for index in range(line.degree + 1)] for line in lines]
+    sizes = _nodes(lines)
     values = {grid: Fraction(count(_triple(grid))) for grid in itertools.product(*sizes)}
     for axis, points in enumerate(sizes):
         values = _along(values, axis, points)
     return {_triple(powers): value for powers, value in values.items() if value}
+
+
+def _nodes(lines: Sequence[Line]) -> list[list[int]]:
+    """Along each axis the sizes that make the polynomial: as many as its degree needs."""
+    return [[line.point(index) for index in range(line.degree + 1)] for line in lines]
 
 
 def _along(
@@ -175,19 +193,26 @@ def _held_out(lines: Sequence[Line]) -> Iterator[Extent]:
             yield grid
 
 
-def _largest_excess(count: Count, coefficients: dict[Extent, Fraction], lines: Sequence[Line]) -> float:
+def _largest_excess(
+    count: Count, coefficients: dict[Extent, Fraction], lines: Sequence[Line], announce: Announce
+) -> float:
     """How far the count exceeds the polynomial at most, on points off the lattice."""
     chance = random.Random(1)
     if all(line.step == 1 for line in lines):
         return 0.0
     excesses = [0.0]
-    for _ in range(OFF_LATTICE):
-        grid = _triple(chance.randint(line.start, line.start + 3 * line.step) for line in lines)
+    grids = [_off_lattice(chance, lines) for _ in range(OFF_LATTICE)]
+    announce(grids)
+    for grid in grids:
         polynomial = _value(coefficients, grid)
         if polynomial:  # a cost of nothing has no excess
             with suppress(AxisError):  # nor has a clip that the model does not take
                 excesses.append(float(count(grid) / polynomial) - 1)
     return max(excesses)
+
+
+def _off_lattice(chance: random.Random, lines: Sequence[Line]) -> Extent:
+    return _triple([chance.randint(line.start, line.start + 3 * line.step) for line in lines])
 
 
 def _value(coefficients: dict[Extent, Fraction], grid: Extent) -> Fraction:

@@ -113,3 +113,19 @@ def test_sizes_off_the_lattice_that_a_model_refuses_have_no_excess() -> None:
     derived = derive(picky, [Line(4, 4, 1), Line(1, 1, 1), Line(1, 1, 1)])
     assert derived is not None
     assert (derived.lattice, derived.largest_excess) == ((4, 1, 1), 0.0)
+
+
+@pytest.mark.parametrize("hint", [None, [Line(4, 4, 1), Line(1, 1, 2), Line(1, 1, 2)]])
+def test_every_grid_that_makes_or_bears_out_a_polynomial_was_announced(hint: list[Line] | None) -> None:
+    announced: set[Grid] = set()
+    counted: list[Grid] = []
+
+    def cost(grid: Grid) -> int:
+        counted.append(grid)
+        t, h, w = grid
+        return -(-t // 4) * 4 * h * w * (h + w)
+
+    assert derive(cost, hint, announced.update)
+    unannounced = [grid for grid in counted if grid not in announced]
+    assert bool(unannounced) == (hint is None)  # the search for the lattice cannot know them ahead
+    assert announced <= set(counted)

@@ -1,0 +1,98 @@
+"""What claims and tables need beyond records: certified, counted and sketched now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vbench.analysis.claims import (
+    KEPT_FRACTIONS,
+    Blindness,
+    Claim,
+    Evidence,
+    Judged,
+    Quantised,
+    Stream,
+    judge_claims,
+    keys_to_certify,
+    keys_to_count,
+    keys_to_stream,
+    read_claims,
+)
+from vbench.analysis.frame import records_frame
+from vbench.analysis.mechanisms import mechanism_claims
+from vbench.measure.catalog_counts import default_cell
+from vbench.measure.count import tally_cell
+from vbench.measure.sketches import (
+    blind_class_token,
+    core_by_fraction,
+    full_temporal_macs,
+    masked_strided_macs,
+    mvit_stages,
+    strided_macs,
+    swin_window,
+)
+from vbench.measure.streams import stream_costs
+from vbench.measure.subject import subject_of
+from vbench.measure.techniques import AUTOCAST, backward_dtypes, quantised_block
+from vbench.measure.worker import counts_of
+from vbench.proof.certification import certify_each
+from vbench.proof.crew import crew
+from vbench.results import Counted, Environment, Record
+from vbench_models.catalog import ARCHITECTURES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
+    """Every claim with its verdict; certifies and counts the systems that the claims speak of."""
+    claims = list(claims)
+    evidence = Evidence(
+        certificates={certificate.name: certificate for certificate in certify_each(keys_to_certify(claims))},
+        counted=records_frame(counted_records(keys_to_count(claims)), {}),
+        core_by_fraction=core_by_fraction(KEPT_FRACTIONS),
+        masked_strided_macs=masked_strided_macs(),
+        full_macs=full_temporal_macs(),
+        strided_macs=strided_macs(),
+        window=swin_window(),
+        attending_modules={"pcsa": attending_modules("pcsa")},
+        stages=mvit_stages(),
+        streams={name: Stream(*stream_costs(name)) for name in keys_to_stream(claims)},
+        class_token=Blindness(*blind_class_token()),
+        backward_dtypes=backward_dtypes(),
+        autocast_dtype=str(AUTOCAST).removeprefix("torch."),
+        quantised=Quantised(*quantised_block()),
+    )
+    return judge_claims(claims, evidence)
+
+
+def counted_records(keys: Sequence[str]) -> list[Counted]:
+    """The networks at their default clips, counted now, a process for each core."""
+    cells = [default_cell(key) for key in keys]
+    with crew() as pool:
+        counts = list(pool.map(counts_of, cells))
+    return [
+        Counted(cell=cell, subject=subject_of(cell), environment="", counts=count)
+        for cell, count in zip(cells, counts, strict=True)
+    ]
+
+
+def complete_frame(records: Sequence[Record], environments: Mapping[str, Environment]) -> pd.DataFrame:
+    """The records as a table, and every architecture of which they hold nothing at its default clip, counted now."""
+    held = {record.cell.model for record in records if record.subject.is_default_clip}
+    missing = [key for key in ARCHITECTURES if key not in held]
+    return records_frame([*records, *counted_records(missing)], environments)
+
+
+def complete_certificates(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The documents of the certificates that the table of mechanisms needs: those known, the others derived now."""
+    needed = keys_to_certify(mechanism_claims(read_claims()))
+    derived = certify_each([key for key in needed if key not in known])
+    return {**known, **{certificate.name: certificate.to_json() for certificate in derived}}
+
+
+def attending_modules(name: str) -> int:
+    """How many modules of a network hold products of attention, at its default clip."""
+    products = tally_cell(default_cell(name)).products
+    return len({product.module for product in products if product.kind == "attention"})
