@@ -30,16 +30,23 @@ from vbench.measure.worker import counts_of
 from vbench_models.catalog import PATTERNS
 
 PEAK_SIZE, COPY_FLOATS = 2048, 2**26
-REASONS = {
-    "block_local_global": "fused attention, 204 keys a query, takes 68 % of its time; copies into blocks and back 31 %",
+REASONS = {  # shares of time by operator, in a profile of one thread
+    "axial": "fused attention over sequences of 16 and 28 keys takes 67 % of its time; copies from axis to axis 32 %",
+    "block_local_global": "fused attention, 204 keys a query, takes 65 % of its time; copies into blocks and back 32 %",
+    "constrained": "fused attention, 16 queries a call, takes 65 % of its time; copies of rows of keys 33 %",
+    "local_global_temporal": "products, one query with 3 keys each, take 51 % of its time; softmax 13 %, copies 20 %",
     "local_global_windows": "fused attention on windows of 196 queries takes 90 % of its time; copies 9 %",
     "pooling": "fused attention takes 84 % of its time; copies 7 %, layer norms 5 %, convolutions 4 %",
-    "shifted_window": "tokens are copied into windows and back, beside the little arithmetic of 392 keys a query",
-    "performer": "products, most over 64 numbers, take 65 % of its time; exponentials 15 %, other passes the rest",
+    "relative_rhythm": "fresh pages for its output take 24 % of its time, fused attention over 16 keys the rest",
+    "shifted_window": "fused attention, 392 keys a query, takes 73 % of its time; copies into windows and back 24 %",
+    "specious_present": "fused attention, one query with 4 keys each, takes 57 % of its time; copies 38 %",
+    "specious_present_centred": "fused attention, one query with 5 keys each, takes 68 % of its time; copies 25 %",
+    "strided": "fresh pages for its output take 33 % of its time, fused attention over 4 keys the rest",
+    "performer": "products, most over 64 numbers, take 68 % of its time; exponentials 12 %, other passes the rest",
     "pruned": "fused attention on blocks of 128 queries takes 88 % of its time; gathered and copied blocks 9 %",
     "knn": "two choices of 100 among some 1,100 scores take 40 % of its time, q k^T 38 %, gathers 11 %",
-    "s4": "complex exponentials take 37 % of its time, other steps of making the kernel 38 %, transforms 20 %",
-    "selective_scan": "a recurrence in vector steps of plain torch, an exponential for every state; no fused kernel",
+    "s4": "transforms take 35 % of its time, joining parts 15 %, making the kernel most of the rest",
+    "selective_scan": "no fused kernel, but passes of plain torch over all states; fresh pages take 28 % of its time",
 }
 
 

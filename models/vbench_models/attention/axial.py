@@ -6,7 +6,11 @@ https://arxiv.org/abs/2102.05095, in the order time, width, height. Differs from
 later steps see the normalised stream plus the earlier updates (see `StepwiseAttention`). The cost knows no order.
 """
 
+from jaxtyping import Float
+from torch import Tensor
+
 from vbench_models.layers.attention import AttentionConfig, StepwiseAttention, projection_macs
+from vbench_models.layers.cache import in_parts, rows_at_once
 from vbench_models.video import TokenGrid
 
 
@@ -15,6 +19,16 @@ class AxialAttention(StepwiseAttention):
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__(config, ("h", "w", "t"))
+
+    def core(
+        self,
+        q: Float[Tensor, "b heads t h w d"],
+        k: Float[Tensor, "b heads t h w d"],
+        v: Float[Tensor, "b heads t h w d"],
+    ) -> Float[Tensor, "b heads t h w d"]:
+        """The steps' attention alone; on a CPU some heads at a time, cached while they are copied from axis to axis."""
+        heads = rows_at_once(q.device, q.shape[1], q[:, 0].numel())
+        return in_parts(super().core, heads, q, k, v, dim=1)
 
 
 def build(grid: TokenGrid, dim: int, num_heads: int) -> AxialAttention:  # noqa: ARG001 - every grid will do

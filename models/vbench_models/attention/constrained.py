@@ -11,6 +11,7 @@ columns are overlapping views. Where a radius reaches past the whole frame it is
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
+from vbench_models.layers.cache import in_parts, rows_at_once
 from vbench_models.layers.neighborhoods import ProjectedAttention, at_least
 from vbench_models.video import ModelError, TokenGrid
 
@@ -115,12 +117,13 @@ class ConstrainedAttention(ProjectedAttention):
         k: Float[Tensor, "b heads t h w d"],
         v: Float[Tensor, "b heads t h w d"],
     ) -> Float[Tensor, "b heads t h w d"]:
-        """The attention alone, one kind of heads after another."""
+        """The attention alone, one kind of heads after another; on a CPU one head, whose rows are copied, at a time."""
         out, cycle = torch.empty_like(q), len(self.config.radii)
         for kind, around in enumerate(self.spans):
-            heads = slice(kind, None, cycle)
-            inside = self.get_buffer(f"inside_{kind}")
-            out[:, heads] = attend_squares(q[:, heads], k[:, heads], v[:, heads], around, inside)
+            of_kind = [x[:, kind::cycle] for x in (q, k, v)]
+            attend_some = partial(attend_squares, around=around, inside=self.get_buffer(f"inside_{kind}"))
+            heads = rows_at_once(q.device, of_kind[0].shape[1], around[0].places * k[:, 0].numel())
+            out[:, kind::cycle] = in_parts(attend_some, heads, *of_kind, dim=1)
         return out
 
 

@@ -64,14 +64,23 @@ class LocalGlobalTemporalAttention(ProjectedAttention):
         k: Float[Tensor, "b heads t h w d"],
         v: Float[Tensor, "b heads t h w d"],
     ) -> Float[Tensor, "b heads t h w d"]:
-        """The attention alone: one softmax over the scores of near frames and of pooled ones."""
+        """The attention alone; on a CPU some rows of positions at a time, whose gathered frames stay cached."""
+        rows = rows_at_once(q.device, q.shape[3], q[:, :, :, 0].numel())
+        return in_parts(self._attend, rows, q, k, v, dim=3)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """One softmax over the scores of near frames and of pooled ones."""
         b, heads, _, h, w, d = q.shape
         q, k, v = (rearrange(x, "b heads t h w d -> (b h w heads) t d") for x in (q * d**-0.5, k, v))
-        near_scores = q.unsqueeze(2) @ k[:, self.near].mT
+        near_scores = q.unsqueeze(2) @ self._gather(k).mT
         weights = torch.cat((near_scores.squeeze(2), q @ self._pool(k).mT), dim=-1).softmax(-1)
         near, pooled = weights.tensor_split((self.near.shape[1],), dim=-1)
-        out = (near.unsqueeze(2) @ v[:, self.near]).squeeze(2) + pooled @ self._pool(v)
+        out = (near.unsqueeze(2) @ self._gather(v)).squeeze(2) + pooled @ self._pool(v)
         return rearrange(out, "(b h w heads) t d -> b heads t h w d", b=b, h=h, w=w, heads=heads)
+
+    def _gather(self, x: Float[Tensor, "places t d"]) -> Float[Tensor, "places t k d"]:
+        """The k nearest frames of each frame."""
+        return rearrange(x.index_select(1, self.near.flatten()), "places (t k) d -> places t k d", k=self.near.shape[1])
 
     def _pool(self, x: Float[Tensor, "places t d"]) -> Float[Tensor, "places m d"]:
         """The means of every s frames; zeros fill up the last sum, not its mean."""

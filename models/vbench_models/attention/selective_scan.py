@@ -10,10 +10,11 @@ state and token. The public convention has 4.5, see `scan_flops_public`.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, reduce, repeat
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -48,12 +49,13 @@ class SelectiveScan(nn.Module):
         u is `v` once for each of the `expand` sets of inner channels, whose outputs are added; steps are the biases.
         """
         shape, states = v.shape, self.config.state_dim
-        q, k, v = (rearrange(x, "b heads t h w d -> b (heads d) (t h w)") for x in (q, k, v))
-        read, write = (F.pad(x[:, :states], (0, 0, 0, max(0, states - x.shape[1]))) for x in (q, k))
-        u = repeat(v, "b c n -> b (expand c) n", expand=self.config.expand)
-        there = self.mamba.forwards.scan(u, torch.zeros_like(u), write, read)
-        back = self.mamba.backwards.scan(u.flip(-1), torch.zeros_like(u), write.flip(-1), read.flip(-1)).flip(-1)
-        y = reduce(there + back, "b (expand c) n -> b c n", "sum", expand=self.config.expand)
+        q, k = (rearrange(x, "b heads t h w d -> b t h w (heads d)")[..., :states] for x in (q, k))
+        read, write = (rearrange(F.pad(x, (0, states - x.shape[-1])), "b t h w s -> b s (t h w)") for x in (q, k))
+        u = repeat(v, "b heads t h w d -> b (t h w) (expand heads d)", expand=self.config.expand).mT  # as `v` lies
+        step = u.new_zeros(len(u), 1, 1)  # the biases alone, the same at every token
+        there = self.mamba.forwards.scan(u, step, write, read)
+        back = self.mamba.backwards.scan(u.flip(-1), step, write.flip(-1), read.flip(-1)).flip(-1)
+        y = reduce(torch.add, (there + back).chunk(self.config.expand, dim=1))
         return rearrange(y, "b (heads d) n -> b heads n d", heads=shape[1]).reshape(shape)
 
     def forward(self, x: Float[Tensor, "b t h w c"]) -> Float[Tensor, "b t h w c"]:

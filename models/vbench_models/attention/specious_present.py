@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vbench_models.layers.attention import AttentionConfig, attend, projection_macs
+from vbench_models.layers.cache import in_parts, rows_at_once
 from vbench_models.layers.neighborhoods import ProjectedAttention, at_least
 from vbench_models.video import TokenGrid
 
@@ -86,7 +87,12 @@ class SpeciousPresentAttention(ProjectedAttention):
         k: Float[Tensor, "b heads t h w d"],
         v: Float[Tensor, "b heads t h w d"],
     ) -> Float[Tensor, "b heads t h w d"]:
-        """The attention alone: one query against its window, for each frame, head and position."""
+        """The attention alone; on a CPU some rows of positions at a time, whose padded copies stay cached."""
+        rows = rows_at_once(q.device, q.shape[3], q[:, :, :, 0].numel())
+        return in_parts(self._attend, rows, q, k, v, dim=3)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """One query against its window, for each frame, head and position."""
         b, heads, _, h, w, _ = q.shape
         q = rearrange(q, "b heads t h w d -> (b h w) (t heads) 1 d")
         exists = repeat(self.exists, "t m -> 1 (t heads) 1 m", heads=heads)

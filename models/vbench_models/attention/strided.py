@@ -33,7 +33,7 @@ class StridedConfig(AttentionConfig):
 
 
 class StridedAttention(ProjectedAttention):
-    """Attention over every s-th frame, at one position. All frames are projected, as in every pattern."""
+    """Attention over every s-th frame, at one position. All frames are projected, by one product."""
 
     config: StridedConfig
 

@@ -6,15 +6,14 @@ to be mapped and cleared again: on a virtual machine that takes six times as lon
 few MiB pays neither, and gives the same result.
 
 Nothing is cut on a GPU, whose memory is fast, whose allocator keeps what it has, and which small kernels leave idle.
-Nor where nothing is computed, on meta and fake tensors or while a graph is traced: counts and predictions are those of
-whole work, so that on a CPU such a layer needs less memory than is predicted.
+Nor on meta tensors or while a graph is traced: counts are those of whole work. Fake tensors are cut as those of the
+device that they stand for, so that predictions of memory are, too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
-from torch._guards import detect_fake_mode
 
 CACHED_VALUES = 2**19  # 2 MiB in single precision for each thread: about a core's own cache
 
@@ -24,7 +23,7 @@ def rows_at_once(device: torch.device, rows: int, values: int) -> int:
 
     At least one, however large it is; more where there are more threads to share them.
     """
-    whole = device.type != "cpu" or torch.compiler.is_compiling() or detect_fake_mode() is not None
+    whole = device.type != "cpu" or torch.compiler.is_compiling()
     return rows if whole else max(1, min(rows, CACHED_VALUES * torch.get_num_threads() // values))
 
 
@@ -33,4 +32,9 @@ def in_parts(function: Callable[..., Tensor], rows: int, *tensors: Tensor, dim: 
     if tensors[0].shape[dim] <= rows:
         return function(*tensors)
     parts = zip(*(torch.split(x, rows, dim) for x in tensors), strict=True)
-    return torch.cat([function(*part) for part in parts], dim)
+    return torch.cat(one_by_one(function, parts), dim)
+
+
+def one_by_one(function: Callable[..., Tensor], parts: Iterable[tuple[Tensor, ...]]) -> list[Tensor]:
+    """What `function` makes of each part."""
+    return [function(*part) for part in parts]

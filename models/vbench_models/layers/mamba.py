@@ -81,12 +81,12 @@ class DirectedScan(nn.Module):
     def scan(
         self,
         u: Float[Tensor, "b e n"],
-        step: Float[Tensor, "b e n"],
+        step: Float[Tensor, "b #e #n"],
         write: Float[Tensor, "b s n"],
         read: Float[Tensor, "b s n"],
     ) -> Float[Tensor, "b e n"]:
-        """The operator, and what passes by it unscanned."""
-        delta = F.softplus(step + self.step_bias.unsqueeze(-1))
+        """The operator, and what passes by it unscanned; `step` may be one for all tokens."""
+        delta = F.softplus(step + self.step_bias.unsqueeze(-1)).expand_as(u)
         y: Tensor = selective_scan(u, delta, -self.log_rates.exp(), write, read)
         return torch.addcmul(y, self.skip.unsqueeze(-1), u)
 

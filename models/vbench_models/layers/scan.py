@@ -42,7 +42,7 @@ def selective_scan(
     read: Float[Tensor, "b s n"],
 ) -> Float[Tensor, "b e n"]:
     """The outputs y; `delta` is positive and `rates` negative, computed in single precision at least."""
-    y = u.new_empty(u.shape)
+    y = torch.empty_like(u)  # laid out as `u` is, be it tokens or channels first
     for tokens, _, h in walk(u, delta, rates, write):
         y[..., tokens] = rearrange(tokens_first(read, tokens, h.dtype) @ h, "n b 1 e -> b e n")
     return y
@@ -220,7 +220,7 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
     return gradients
 
 
-selective_scan.register_fake(lambda u, *_: u.new_empty(u.shape))
+selective_scan.register_fake(lambda u, *_: torch.empty_like(u))
 selective_scan_backward.register_fake(lambda _, *inputs: tuple(x.new_empty(x.shape) for x in inputs))
 selective_scan.register_autograd(_differentiate, setup_context=_save)
 if torch.ops.vbench.selective_scan not in flop_registry:

@@ -81,3 +81,12 @@ def test_every_token_reaches_every_other_in_two_steps() -> None:
     sparse_local_global.build(TokenGrid(3, 5, 4), 12, 4)(x)[0, 2, 4, 3].square().sum().backward()
     assert x.grad is not None
     assert (x.grad.abs().sum(-1) > 0).all()
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_the_second_layer_gives_what_it_would_if_every_token_were_projected(grid: TokenGrid) -> None:
+    layer = sparse_local_global.build(grid, 12, 4).global_step
+    x = torch.randn(2, grid.t, grid.h, grid.w, 12, generator=torch.Generator().manual_seed(0))
+    qkv = torch.cat((layer.query(x), layer.key_value(x)), dim=-1).unflatten(-1, (3, 4, 3))
+    q, k, v = qkv.movedim((-3, -2), (0, 2))
+    torch.testing.assert_close(layer(x), layer.proj(layer.core(q, k, v).movedim(1, -2).flatten(-2)))
