@@ -59,10 +59,12 @@ class Cell:
         extent = f"{'t' if self.unit == 'pixels' else 'g'}{self.frames}x{self.height}x{self.width}"
         setting = (self.precision, self.mode, self.backend, self.kernel, self.device)
         head = "/".join((self.model, extent, f"b{self.batch}", *setting))
-        later = ((axis, getattr(self, axis)) for axis in _LATER_AXES)
-        return head + "".join(
-            f"/{axis}={'on' if value is True else value}" for axis, value in later if value != _DEFAULTS[axis]
-        )
+        later = [
+            f"/{axis}={'on' if value is True else value}"
+            for axis, default in _LATER_AXES
+            if (value := getattr(self, axis)) != default
+        ]
+        return head + "".join(later) if later else head
 
     def to_json(self) -> dict[str, Any]:
         """The cell as a JSON object; axes at their default are left out."""
@@ -72,7 +74,9 @@ class Cell:
 _DEFAULTS = {
     field.name: field.default for field in fields(Cell) if field.name not in ("model", "frames", "height", "width")
 }
-_LATER_AXES = ("threads", "ranks", "checkpointing", "accumulation", "views", "video")
+_LATER_AXES = tuple(
+    (axis, _DEFAULTS[axis]) for axis in ("threads", "ranks", "checkpointing", "accumulation", "views", "video")
+)
 
 
 def cell_from_json(document: dict[str, Any]) -> Cell:

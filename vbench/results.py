@@ -33,6 +33,7 @@ class Environment:
     cuda: str = ""
     driver: str = ""
     user_source: str = ""  # hash of a user's own model file
+    floor_bytes: int = 0  # of a process that has run one small product of each kind; 0: not measured
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,8 @@ class Counts:
     """What the model costs on paper: exact figures, the same on every machine.
 
     1 multiply-add = 1 MAC = 2 FLOPs. `predicted_peak_bytes` is the most that parameters, buffers, input and
-    activations occupy at once; `op_bytes` what the operators read and write.
+    activations occupy at once; `op_bytes` what the operators read and write. `workspace_bytes`, what the allocator
+    holds beyond that peak, is the C library's answer where the cell was counted; None where it was not asked.
     """
 
     params: int
@@ -61,6 +63,7 @@ class Counts:
     op_bytes: int
     predicted_peak_bytes: int
     tokens: tuple[int, int, int] | None = None
+    workspace_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +82,11 @@ class ProcessRun:
     kernel_ran: str
     stop_reason: str
     quality: str  # "clean", or "noisy: " and the reason
+    warmup_stop: str = ""  # why the warm-up was over
+    clock_resolution_s: float | None = None
+    clock_cost_s: float | None = None  # of one sample that holds nothing
+    probe_s: tuple[float, ...] = ()  # a fixed product and copy, before the warm-up and after the samples; CPU only
+    disturbance: dict[str, float] = field(default_factory=dict)  # what `quality` was judged by
 
     @property
     def inside_s(self) -> float:
@@ -99,6 +107,11 @@ class Measured:
     stop_reason: str  # why no more processes ran
     attempt: int = 1
     started_at: str = ""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing disturbed any of the processes."""
+        return all(run.quality == "clean" for run in self.processes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,7 +156,7 @@ class Skipped:
 
 
 Record = Measured | Counted | Failed | Skipped
-_BY_STATUS: dict[str, type[Record]] = {
+RECORD_TYPES: dict[str, type[Record]] = {
     "measured": Measured, "counted": Counted, "failed": Failed, "skipped": Skipped,
 }  # fmt: skip
 
@@ -166,7 +179,7 @@ def record_from_json(document: dict[str, Any]) -> Record:
         fields["counts"] = counts_from_json(fields["counts"])
     if "processes" in fields:
         fields["processes"] = tuple(process_from_json(run) for run in fields["processes"])
-    return _BY_STATUS[document["status"]](**fields)
+    return RECORD_TYPES[document["status"]](**fields)
 
 
 def counts_from_json(document: dict[str, Any]) -> Counts:
@@ -177,5 +190,8 @@ def counts_from_json(document: dict[str, Any]) -> Counts:
 
 def process_from_json(document: dict[str, Any]) -> ProcessRun:
     """The process run that `dataclasses.asdict` wrote."""
-    samples = {name: tuple(document[name]) for name in ("latency_s", "warmup_s")}
-    return ProcessRun(**{**document, **samples})
+    fields = dict(document)
+    for name in ("latency_s", "warmup_s", "probe_s"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    return ProcessRun(**fields)

@@ -1,34 +1,37 @@
-"""The store of a sweep: `records.jsonl`, one line a record, flushed; read, resumed and repaired here.
+"""The store of a sweep: `records.jsonl`, one line a record; read, resumed and repaired here.
 
-Beside it stand `environments.jsonl` and, while a cell is under way, `journal.jsonl` with the processes of that cell
-that already ran, so that a kill loses no more than the process that it hits.
+Beside it stand `environments.jsonl` and, while a sweep is under way, `journal.jsonl` with the processes of the cell in
+hand, so that a kill loses no more than the process that it hits, and `counts.jsonl` with what was counted of cells
+that have not run yet. Processes, measured and failed records are flushed to the disk one by one; counts and counted
+records, which cost less to make than a flush, are not.
 """
 
 from __future__ import annotations
 
-import fcntl
+import gc
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vbench import jsonl
+from vbench.decoding import NoRecordError
+from vbench.directory import SweepDirectory
 from vbench.errors import StoreError
 from vbench.results import (
-    SCHEMA,
+    Counts,
     Environment,
     ProcessRun,
     Record,
+    counts_from_json,
     process_from_json,
-    record_from_json,
     record_to_json,
 )
 
-LEFT_OUT = "left_out.txt"
-RECORDS, ENVIRONMENTS, JOURNAL, TORN, LOCK = (
-    "records.jsonl", "environments.jsonl", "journal.jsonl", "torn.jsonl", ".lock",
+RECORDS, ENVIRONMENTS, JOURNAL, COUNTS, LEFT_OUT = (
+    "records.jsonl", "environments.jsonl", "journal.jsonl", "counts.jsonl", "left_out.txt",
 )  # fmt: skip
 
 
@@ -37,130 +40,145 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._files = SweepDirectory(directory)
 
     def records(self) -> list[Record]:
-        """Every whole record, oldest first.
+        """Every whole record, oldest first; a line that stands there twice counts once.
 
         Raises:
             StoreError: a line in the middle is broken, or of another schema version.
         """
-        return [_record(line, self.directory / RECORDS, number) for number, line in self._lines(RECORDS)]
+        with without_collection():
+            return list(self._distinct(self._refuse_rubbish, torn_end=False))
+
+    def resume(self) -> tuple[list[Record], list[str]]:
+        """Every whole record, and in words which lines were no records and were set aside.
+
+        Raises:
+            StoreError: a record is of another schema version, or the directory cannot be written.
+        """
+        broken: list[int] = []
+        with without_collection():
+            records = list(self._distinct(lambda number, _: broken.append(number), torn_end=True))
+        return records, self._files.set_aside(RECORDS, broken)
 
     def environments(self) -> dict[str, Environment]:
         """The environments of the records, by fingerprint."""
-        documents = (json.loads(line) for _, line in self._lines(ENVIRONMENTS))
-        return {document["fingerprint"]: Environment(**document) for document in documents}
+        documents = self._documents(ENVIRONMENTS, ("fingerprint",))
+        try:
+            return {document["fingerprint"]: Environment(**document) for document in documents}
+        except TypeError as error:
+            raise StoreError(f"{self.directory / ENVIRONMENTS} holds a broken environment: {error}") from None
 
-    def append(self, record: Record) -> None:
-        """Write one record and drop the journal of its cell."""
-        self._append(RECORDS, record_to_json(record))
-        (self.directory / JOURNAL).unlink(missing_ok=True)
+    def append(self, *records: Record) -> None:
+        """Write records, and drop the journal of the cell that was under way."""
+        lines = [_line(record_to_json(record)) for record in records]
+        self._files.append(RECORDS, lines, flush=any(record.status in ("measured", "failed") for record in records))
+        self._files.remove(JOURNAL)
 
     def add_environment(self, environment: Environment) -> None:
         """Write the environment, once."""
         if environment.fingerprint not in self.environments():
-            self._append(ENVIRONMENTS, asdict(environment))
+            self._files.append(ENVIRONMENTS, [_line(asdict(environment))], flush=True)
 
-    def journal(self, cell_id: str, fingerprint: str) -> list[ProcessRun]:
-        """The processes of an unfinished cell that ran before a kill, in this environment."""
-        documents = (json.loads(line) for _, line in self._lines(JOURNAL))
-        mine = (entry for entry in documents if (entry["id"], entry["environment"]) == (cell_id, fingerprint))
-        return [process_from_json(entry["process"]) for entry in mine]
+    def journal(self, cell_id: str, fingerprint: str, attempt: int) -> list[ProcessRun]:
+        """The processes of an unfinished cell that ran before a kill, in this environment and for this attempt."""
+        mine = {"id": cell_id, "environment": fingerprint, "attempt": attempt}
+        documents = self._documents(JOURNAL, (*mine, "process"))
+        found = [entry["process"] for entry in documents if all(entry[key] == mine[key] for key in mine)]
+        with suppress(KeyError, TypeError, ValueError):  # another version's: those processes run again
+            return [process_from_json(process) for process in found]
+        return []
 
-    def note(self, cell_id: str, fingerprint: str, process: ProcessRun) -> None:
+    def note(self, cell_id: str, fingerprint: str, attempt: int, process: ProcessRun) -> None:
         """Write down one process of the cell that is under way."""
-        self._append(JOURNAL, {"id": cell_id, "environment": fingerprint, "process": asdict(process)})
+        entry = {"id": cell_id, "environment": fingerprint, "attempt": attempt, "process": asdict(process)}
+        self._files.append(JOURNAL, [_line(entry)], flush=True)
 
-    def write_left_out(self, cells: list[str]) -> None:
-        """Write the ids of the cells that the budget left out; no file where there are none."""
-        path = self.directory / LEFT_OUT
-        if cells:
-            path.write_text("".join(f"{cell}\n" for cell in cells))
-        else:
-            path.unlink(missing_ok=True)
+    def counts(self) -> dict[tuple[str, str], Counts]:
+        """What was counted of cells that had not run yet, by cell id and by the version of the code that counted."""
+        found = {}
+        for entry in self._documents(COUNTS, ("id", "code", "counts")):
+            with suppress(KeyError, TypeError, ValueError):  # another version's: counted again
+                found[entry["id"], entry["code"]] = counts_from_json(entry["counts"])
+        return found
+
+    def keep_counts(self, cell_id: str, code: str, counts: Counts) -> None:
+        """Write down what a cell costs, so that a resumed sweep need not count it again."""
+        self._files.append(COUNTS, [_line({"id": cell_id, "code": code, "counts": asdict(counts)})], flush=False)
+
+    def write_left_out(self, cells: Sequence[str]) -> None:
+        """Write the ids of the cells that the budget left out; where there are none, drop that file and the counts."""
+        if not cells:
+            self._files.remove(LEFT_OUT, COUNTS)
+            return
+        self._files.replace(LEFT_OUT, "".join(f"{cell}\n" for cell in cells).encode())
 
     @contextmanager
     def writing(self) -> Iterator[list[str]]:
-        """Hold the directory for one writer, and set aside torn last lines; yields what was set aside, in words.
+        """Hold the directory for one writer, and set aside broken lines; yields what was set aside, in words.
+
+        The records are left to `resume`, which reads them anyway.
 
         Raises:
-            StoreError: the directory cannot be written, or another sweep holds it.
+            StoreError: the directory cannot be written or is full, or another sweep holds it.
         """
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / LOCK).open("a+")
-        except OSError as error:
-            raise StoreError(f"cannot write to {self.directory}: {error.strerror}; choose another --out") from None
-        with lock:
+        with self._files.held():
+            yield [word for name in (ENVIRONMENTS, JOURNAL, COUNTS) for word in self._files.mend(name)]
+
+    def _distinct(self, on_rubbish: Callable[[int, str], object], *, torn_end: bool) -> Iterator[Record]:
+        """The records, each once: a copy of a line is no second observation."""
+        path = self.directory / RECORDS
+        seen: dict[tuple[object, ...], Record] = {}
+        decoded = _decoder()
+        for number, line in jsonl.numbered_lines(path, torn_end=torn_end):
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(
-                    f"another sweep is writing {self.directory}; wait for it to end or choose another --out"
-                ) from None
-            yield [word for name in (RECORDS, ENVIRONMENTS, JOURNAL) if (word := self._set_torn_line_aside(name))]
+                record = decoded(line, f"{path}, line {number}")
+            except NoRecordError:
+                on_rubbish(number, f"{path}, line {number}")
+                continue
+            known = seen.setdefault((record.cell, record.environment, record.attempt, record.status), record)
+            if known is record or known != record:
+                yield record
 
-    def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
-        """Numbered whole lines; a last line that a kill tore does not count."""
-        path = self.directory / name
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            number, line = 0, b""
-            for following in file:
-                if line:
-                    yield number, line
-                number, line = number + 1, following
-            if line and not _is_torn(line):
-                yield number, line
+    def _refuse_rubbish(self, _number: int, where: str) -> None:
+        raise StoreError(f"{where} is no record; `vbench sweep --out {self.directory}` sets such lines aside")
 
-    def _append(self, name: str, document: dict[str, Any]) -> None:
-        line = json.dumps(document, separators=(",", ":")) + "\n"
-        try:
-            with (self.directory / name).open("ab") as file:
-                file.write(line.encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {self.directory / name}: {error.strerror}; what was written is kept"
-            ) from None
-
-    def _set_torn_line_aside(self, name: str) -> str:
-        path = self.directory / name
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        if not lines or not _is_torn(lines[-1]):
-            return ""
-        torn = lines[-1]
-        with (self.directory / TORN).open("ab") as aside:
-            aside.write(torn.rstrip(b"\n") + b"\n")
-        os.truncate(path, path.stat().st_size - len(torn))
-        return f"{path} ended in a torn line of {len(torn)} bytes; it is kept in {self.directory / TORN}"
+    def _documents(self, name: str, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """The objects of a file that have these keys."""
+        for _, line in jsonl.numbered_lines(self.directory / name):
+            with suppress(ValueError, RecursionError):
+                document = json.loads(line)
+                if isinstance(document, dict) and all(key in document for key in keys):
+                    yield document
 
 
-def _is_torn(line: bytes) -> bool:
-    """Whether a kill cut the line short: it has no end, or is no JSON."""
-    if not line.endswith(b"\n"):
-        return True
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Keep the garbage collector from going through all records again and again while more of them come.
+
+    A frozen record refers to nothing that refers to it: there is nothing to collect.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
     try:
-        json.loads(line)
-    except ValueError:
-        return True
-    return False
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
-def _record(line: bytes, path: Path, number: int) -> Record:
+def _line(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _decoder() -> Callable[[bytes, str], Record]:
+    """msgspec's; the standard library's where the code is newer than what was installed for it."""
     try:
-        document = json.loads(line)
-        schema = document["schema"]
-    except (ValueError, KeyError, TypeError):
-        raise StoreError(f"{path}, line {number} is no record; set it aside and try again") from None
-    if schema != SCHEMA:
-        raise StoreError(f"{path}, line {number} has schema version {schema}; this vbench reads version {SCHEMA}")
-    try:
-        return record_from_json(document)
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}, line {number} is a broken record: {error!r}") from None
+        from vbench.fast_decoding import decoded
+    except ModuleNotFoundError:
+        from vbench.decoding import decoded
+    return decoded
 
 
 def latest_records(reports: Path, reference: Path) -> Path:

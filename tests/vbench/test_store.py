@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from vbench.directory import TORN
 from vbench.errors import StoreError
-from vbench.store import JOURNAL, RECORDS, TORN, Store, latest_records
+from vbench.store import JOURNAL, RECORDS, Store, latest_records
 
 
 @pytest.fixture
@@ -30,12 +32,14 @@ def test_a_torn_last_line_is_set_aside_kept_and_told(store: Store, make: Any, to
     path = store.directory / RECORDS
     path.write_bytes(path.read_bytes() + torn)
     assert store.records() == [record]
-    with store.writing() as told:
+    with store.writing():
+        found, told = store.resume()
         store.append(record)
+    assert found == [record]
     assert len(told) == 1
     assert "torn" in told[0]
     assert (store.directory / TORN).read_bytes() == torn.rstrip(b"\n") + b"\n"
-    assert store.records() == [record, record]
+    assert store.directory.joinpath(RECORDS).read_bytes().count(b"\n") == 2
 
 
 def test_a_broken_line_in_the_middle_names_file_and_line(store: Store, make: Any) -> None:
@@ -59,12 +63,13 @@ def test_the_journal_holds_the_processes_of_one_cell_in_one_environment_until_it
     store: Store, make: Any
 ) -> None:
     cell, run = make.cell(), make.process((0.1, 0.2))
-    store.note(cell.id, "e1", run)
-    store.note(cell.id, "e2", run)
-    assert store.journal(cell.id, "e1") == [run]
-    assert store.journal("another", "e1") == []
+    store.note(cell.id, "e1", 1, run)
+    store.note(cell.id, "e2", 1, run)
+    assert store.journal(cell.id, "e1", 1) == [run]
+    assert store.journal("another", "e1", 1) == []
+    assert store.journal(cell.id, "e1", 2) == []
     store.append(make.measured(cell))
-    assert store.journal(cell.id, "e1") == []
+    assert store.journal(cell.id, "e1", 1) == []
     assert not (store.directory / JOURNAL).exists()
 
 
@@ -80,7 +85,7 @@ def test_two_writers_of_one_directory_do_not_mix(store: Store) -> None:
     command = [sys.executable, "-c", code, str(store.directory)]
     with store.writing():
         other = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "StoreError: another sweep is writing" in other.stderr
+    assert f"StoreError: another sweep (process {os.getpid()} on " in other.stderr
     assert subprocess.run(command, check=False).returncode == 0
 
 
@@ -91,8 +96,6 @@ def test_an_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_the_latest_sweep_wins_and_the_reference_stands_in(tmp_path: Path, make: Any) -> None:
-    import os
-
     reports, reference = tmp_path / "reports", tmp_path / "carried"
     with pytest.raises(StoreError, match="no records yet; make some with: vbench sweep"):
         latest_records(reports, reference)
