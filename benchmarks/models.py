@@ -33,7 +33,7 @@ from tests.parity import test_pytorchvideo as pytorchvideo_parity
 from tests.parity import test_transformers as transformers_parity
 from tests.parity.seeded import fill_with_noise
 from vbench.measure.environment import environment, usable_cores
-from vbench.measure.memory import peak_on_cpu, status_bytes
+from vbench.measure.memory import resident_peak, status_bytes
 from vbench.stats import median_interval
 from vbench_models import Clip, card_of, load_checkpoint
 
@@ -296,7 +296,7 @@ def peak_of(key: str, checkpoint: Path, who: str) -> int:
         run = partial(peer.call, peer.build().eval(), clip(key))
     with torch.inference_mode():
         run()
-        return peak_on_cpu(run).process_bytes - floor
+        return resident_peak(run) - floor
 
 
 def twin(key: str, theirs: nn.Module | None, checkpoint: Path) -> nn.Module:

@@ -33,7 +33,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from vbench.measure.count import tally
 from vbench.measure.environment import environment
 from vbench.measure.inputs import DEVIATION, MEAN
-from vbench.measure.memory import peak_on_cpu
+from vbench.measure.memory import resident_peak
 from vbench_models import Clip, card_of, load
 from vbench_models.layers.stream import state_bytes
 
@@ -128,7 +128,7 @@ def run(model: str, video: Path, clips: int, size: int) -> list[Row]:
     memory, rows = None, []
     for number, frames in enumerate(islice(endless(decoded(video, size), clip.frames, stride), clips), start=1):
         macs, step = price.of(frames, memory), Timed(stream.step, network, frames, memory)
-        peak = peak_on_cpu(step)
+        peak = resident_peak(step)
         memory = step.memory
         rows.append(
             Row(
@@ -138,7 +138,7 @@ def run(model: str, video: Path, clips: int, size: int) -> list[Row]:
                 macs=macs,
                 latency_s=step.latency_s,
                 state_bytes=state_bytes(memory),
-                process_peak_bytes=peak.process_bytes,
+                process_peak_bytes=peak,
             )
         )
         print(rows[-1], flush=True)

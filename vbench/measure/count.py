@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -27,9 +27,11 @@ from vbench.cell import Cell
 from vbench.errors import AxisError
 from vbench.measure.formulas import flop_formula, run_on_meta
 from vbench.measure.subject import all_inputs, build_network, input_shape
+from vbench.measure.training import check_trainable, loss_of
 
 ROOT = "(network)"
 ATTENTION_CORE = "attention core"
+BACKWARD = "(backward)"
 STAND_INS = ("vbench.selective_scan", "vbench.fft_convolution")  # for attention, as one operator each
 By = Literal["component", "operator", "module"]
 Kind = Literal["attention", "mixing_extra", "other"]
@@ -90,8 +92,30 @@ def tally_cell(cell: Cell) -> Tally:
 
 
 def tally_built(network: nn.Module, cell: Cell) -> Tally:
-    """Count the cell's network, which is built already, on the meta device."""
-    return tally(network, torch.empty(input_shape(cell), device="meta"))
+    """Count the cell's network, which is built already, on the meta device: a forward, or also its backward."""
+    video = torch.empty(input_shape(cell), device="meta")
+    return tally_training(network, video) if cell.mode == "train" else tally(network, video)
+
+
+def tally_training(network: nn.Module, video: Tensor) -> Tally:
+    """Count forward, loss and backward; the classes of products are the forward's, the backward's are all `other`.
+
+    Raises:
+        AxisError: there is nothing to train.
+    """
+    check_trainable(network.parameters())
+    inputs = all_inputs(network, video)
+    network.train()
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _where(network) as here, Ledger(inputs, here) as ledger:
+        loss = loss_of(network(*inputs))
+        forward = tuple(ledger.products)
+        loss.backward()
+    network.eval().zero_grad()
+    backward = ledger.products[len(forward) :]
+    return Tally(
+        params=sum(parameter.numel() for parameter in network.parameters()),
+        products=(*forward, *(replace(each, module=BACKWARD, component=BACKWARD, kind="other") for each in backward)),
+    )
 
 
 def check_pattern(cell: Cell) -> None:

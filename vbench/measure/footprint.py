@@ -1,42 +1,51 @@
 """Memory predicted without running: the peak of live tensor bytes, traced on fake tensors of the target device.
 
-Fused attention is replaced by its outputs (on fake tensors it would decompose into the math kernel and show its n x n
-scores); an additive bias stays a tensor, as it does for the real kernels. The peak counts everything that is alive at
-once: parameters, buffers, the input and activations.
+Attention is the fused kernel that the device has (`stand_ins`), and what a CPU's operators allocate beside their
+results is added from a table (`scratch`). The peak counts everything that is alive at once: parameters, buffers, the
+input and activations; in a step of training also gradients and the optimiser's state, as they are from the second step
+on. Layers that work in parts on a CPU do so here, with as many threads as the cell has: the size of a part depends on
+them, and so do the fused kernel's buffers.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._library.custom_ops import OPDEFS
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vbench.cell import Cell
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context
+from vbench.measure.scratch import scratch_bytes
+from vbench.measure.stand_ins import AddedBias, FusedAttention
 from vbench.measure.subject import all_inputs, build_network, input_shape
+from vbench.measure.training import TrainingStep, check_trainable
+from vbench_models.layers import cache
 
 MOVE_NOTHING = frozenset(  # they ask for a property, set aside memory or look at it in another shape
     ("prim::device", "aten::_unsafe_view", "aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty")
 )
+OWN_OPERATORS = "vbench"  # written in Python, so that what they allocate can be traced
+ROUNDED_TO = {"cpu": 1, "cuda": 512}  # bytes, to a multiple of which an allocator hands out blocks
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes of one forward."""
+    """Bytes of one forward, or of one step of training."""
 
     peak_bytes: int  # parameters, buffers, input and activations alive at once, at most
     op_bytes: int  # read and written by the operators, views left out
+    history: tuple[tuple[int, int], ...] = ()  # (block, bytes): it begins, or ends where bytes are less than 0
 
 
 def footprint_of_cell(cell: Cell, *, bias: bool = False) -> Footprint:
@@ -50,14 +59,16 @@ def footprint_of_cell(cell: Cell, *, bias: bool = False) -> Footprint:
 
 def footprint_built(network: nn.Module, cell: Cell, *, bias: bool = False) -> Footprint:
     """The footprint of the cell's network, which is built already, on the meta device."""
-    return footprint(
-        network,
-        input_shape(cell),
-        device=cell.device,
-        precision=cell.precision,
-        kernel=cell.kernel,
-        bias=bias,
-    )
+    with threads(cell.threads):
+        return footprint(
+            network,
+            input_shape(cell),
+            device=cell.device,
+            precision=cell.precision,
+            kernel=cell.kernel,
+            mode=cell.mode,
+            bias=bias,
+        )
 
 
 def footprint(
@@ -67,31 +78,55 @@ def footprint(
     device: str = "cpu",
     precision: str = "fp32",
     kernel: str = "fused",
+    mode: str = "infer",
     bias: bool = False,
 ) -> Footprint:
-    """Predict one forward of `network` (on the meta device) on one input of `shape`."""
+    """Predict one forward, or one step of training, of `network` (on the meta device) on one input of `shape`.
+
+    Raises:
+        AxisError: there is nothing to train.
+    """
     dtype = PARAMETER_DTYPE[precision]
-    math_only = [SDPBackend.MATH]
-    with FakeTensorMode(), torch.no_grad():
+    with FakeTensorMode(), _as_trained(network, trains=mode == "train"):
         state = {name: _like(tensor, device, dtype) for name, tensor in _tensors(network)}
-        video = torch.empty(shape, device=device, dtype=dtype)
-        inputs = all_inputs(network, video)
-        live = LiveBytes((state, inputs))
-        attention = sdpa_kernel(math_only) if kernel == "math" else FusedAttention(live)
+        inputs = all_inputs(network, torch.empty(shape, device=device, dtype=dtype))
+        live = LiveBytes((state, inputs), device)
+        attention = sdpa_kernel([SDPBackend.MATH]) if kernel == "math" else FusedAttention()
         added = AddedBias() if bias else nullcontext()
-        with precision_context(precision, device), live, attention, added:
-            output = torch.func.functional_call(network, state, inputs)
-        del output
-    return Footprint(peak_bytes=live.peak, op_bytes=live.moved)
+        call = partial(torch.func.functional_call, network, state)
+        with live, attention, added, _like_parts_once(live):
+            peak = _peak_of_step(call, inputs, state, live, precision) if mode == "train" else None
+            if peak is None:
+                with precision_context(precision, device):
+                    output = call(inputs)
+                del output
+    return Footprint(peak_bytes=live.peak if peak is None else peak, op_bytes=live.moved, history=tuple(live.history))
+
+
+def _peak_of_step(
+    call: Any, inputs: tuple[object, ...], state: dict[str, Tensor], live: LiveBytes, precision: str
+) -> int:
+    """The peak of the second step: the first one's, with the optimiser's state, which that made, from the start."""
+    parameters = [tensor for tensor in state.values() if tensor.requires_grad]
+    check_trainable(parameters)
+    context = precision_context(precision, parameters[0].device.type)
+    step = TrainingStep(lambda *given: call(given), parameters, inputs, context)
+    step.find_gradients()
+    before_update = live.peak
+    step.update()
+    return max(before_update + sum(tensor.untyped_storage().nbytes() for tensor in step.state()), live.peak)
 
 
 class LiveBytes(TorchDispatchMode):
-    """Follows the bytes of every storage from its first appearance to its end."""
+    """Follows the bytes of every storage from its first appearance to its end, and operators' scratch."""
 
-    def __init__(self, at_start: object) -> None:
+    def __init__(self, at_start: object, device: str = "cpu") -> None:
         super().__init__()
         self.live = self.peak = self.moved = 0
+        self.history: list[tuple[int, int]] = []  # (block, bytes): it begins, or ends where bytes are less than 0
+        self._device, self._rounded_to = device, ROUNDED_TO.get(device, 1)
         self._known: dict[int, weakref.finalize[Any, Any]] = {}
+        self._scratch_of_own: dict[object, int] = {}
         self.see(at_start)
 
     def __torch_dispatch__(
@@ -99,10 +134,15 @@ class LiveBytes(TorchDispatchMode):
     ) -> Any:
         """Run the operator, take in what it allocated and what it moved."""
         kwargs = kwargs or {}
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 1  # AdamW asks how many steps there were; fake tensors have no values
         out = func(*args, **kwargs)
         self.see(out)
+        if self._device == "cpu":
+            self.pass_by(self._scratch(func, args, kwargs))
         if not (func.is_view or func._overloadpacket._qualified_op_name in MOVE_NOTHING):
-            self.move((args, kwargs, out))
+            written = out[0] if "dot_product" in str(func) else out  # a forward alone needs no log-sum-exp
+            self.move((args, kwargs, written))
         return out
 
     def see(self, tensors: object) -> None:
@@ -110,60 +150,102 @@ class LiveBytes(TorchDispatchMode):
         for tensor in _leaves(tensors):
             storage = tensor.untyped_storage()
             if storage._cdata not in self._known:
-                self._known[storage._cdata] = weakref.finalize(storage, self._end, storage._cdata, storage.nbytes())
-                self.live += storage.nbytes()
+                block, size = len(self.history), -(-storage.nbytes() // self._rounded_to) * self._rounded_to
+                self._known[storage._cdata] = weakref.finalize(storage, self._end, storage._cdata, block, size)
+                self.history.append((block, size))
+                self.live += size
         self.peak = max(self.peak, self.live)
+
+    def pass_by(self, size: int) -> None:
+        """Take in a block that is gone already."""
+        if size:
+            block = len(self.history)
+            self.history += [(block, size), (block, -size)]
+            self.peak = max(self.peak, self.live + size)
 
     def move(self, tensors: object) -> None:
         """Count the bytes of an operator's operands and results, each once."""
         self.moved += sum(tensor.numel() * tensor.element_size() for tensor in _leaves(tensors))
 
-    def _end(self, key: int, size: int) -> None:
+    def _scratch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        if func.namespace != OWN_OPERATORS:
+            return scratch_bytes(func, args, kwargs)
+        key = (str(func), *((tuple(x.shape), x.stride(), x.dtype) for x in _leaves((args, kwargs))))
+        if key not in self._scratch_of_own:
+            self._scratch_of_own[key] = self._scratch_inside(func, args, kwargs)
+        return self._scratch_of_own[key]
+
+    def _scratch_inside(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+        """What an operator of ours allocates above its results, from running its body on fake tensors, too."""
+        inside = LiveBytes((args, kwargs), self._device)
+        with torch.no_grad(), inside:
+            results = OPDEFS[func._schema.name]._init_fn(*args, **kwargs)
+        above = inside.peak - inside.live
+        del results
+        return above
+
+    def _end(self, key: int, block: int, size: int) -> None:
         del self._known[key]
+        self.history.append((block, -size))
         self.live -= size
 
 
-class FusedAttention(TorchFunctionMode):
-    """Stands for a fused attention kernel: allocates its outputs, never its scores."""
-
-    def __init__(self, live: LiveBytes) -> None:
-        super().__init__()
-        self._live = live
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Replace scaled dot-product attention; run everything else."""
-        kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention:
-            return func(*args, **kwargs)
-        query, key, value = (_as_autocast(operand) for operand in args[:3])
-        out = torch.empty((*query.shape[:-1], value.shape[-1]), dtype=query.dtype, device=query.device)
-        logsumexp = torch.empty(query.shape[:-1], dtype=torch.float32, device=query.device)
-        del logsumexp
-        self._live.move((query, key, value, kwargs.get("attn_mask"), out))
-        return out
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use `count` threads, as many as it does already for 0."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-class AddedBias(TorchFunctionMode):
-    """Gives every attention that has none an additive bias, one number per head, query and key."""
+@contextmanager
+def _like_parts_once(live: LiveBytes) -> Iterator[None]:
+    """Where work is cut in parts, trace the first two and the last; those between are like the second.
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Add the bias to scaled dot-product attention; run everything else."""
-        kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention and kwargs.get("attn_mask") is None and len(args) == 3:
-            query, key, _ = args
-            shape = (1, query.shape[-3], query.shape[-2], key.shape[-2])
-            kwargs = {**kwargs, "attn_mask": torch.empty(shape, dtype=query.dtype, device=query.device)}
-        return func(*args, **kwargs)
+    Only without gradients: else every part leaves behind what its backward needs.
+    """
+
+    def some(function: Callable[..., Tensor], parts: Iterable[tuple[Tensor, ...]]) -> list[Tensor]:
+        first, *others, last = parts
+        if torch.is_grad_enabled() or len(others) < 2:
+            return one_by_one(function, (first, *others, last))
+        done = [function(*first)]
+        before = live.moved
+        done.append(function(*others[0]))
+        moved_by_one = live.moved - before
+        done += [_twin(done[-1]) for _ in others[1:]]
+        live.moved += moved_by_one * len(others[1:])
+        return [*done, function(*last)]
+
+    one_by_one: Callable[..., list[Tensor]] = getattr(cache, "one_by_one", list)  # an earlier catalog may have none
+    cache.one_by_one = some
+    try:
+        yield
+    finally:
+        cache.one_by_one = one_by_one
 
 
-def _as_autocast(operand: Tensor) -> Tensor:
-    """The operand as a kernel under autocast receives it: a copy in the lower precision."""
-    device = operand.device.type
-    return operand.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else operand
+def _twin(tensor: Tensor) -> Tensor:
+    """A new tensor of the same layout, on a storage of the same size."""
+    storage = torch.empty(
+        tensor.untyped_storage().nbytes() // tensor.element_size(), dtype=tensor.dtype, device=tensor.device
+    )
+    return storage.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+
+@contextmanager
+def _as_trained(network: nn.Module, *, trains: bool) -> Iterator[None]:
+    """With gradients and in training mode, or without."""
+    was_training = network.training
+    network.train(trains)
+    try:
+        with torch.set_grad_enabled(trains):
+            yield
+    finally:
+        network.train(was_training)
 
 
 def _leaves(tensors: object) -> Iterator[Tensor]:

@@ -18,7 +18,8 @@ from vbench.errors import UncountedOperatorError
 
 FREE: dict[str, tuple[str, ...]] = {
     "a view or a name: no arithmetic": (
-        "_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "diagonal", "expand", "lift_fresh",
+        "_conj", "_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "diagonal", "expand",
+        "lift_fresh",
         "narrow", "permute", "select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind",
         "unfold", "unsqueeze", "view", "view_as_real", "view_as_complex",
     ),
@@ -41,14 +42,16 @@ FREE: dict[str, tuple[str, ...]] = {
         "relu", "relu_", "remainder", "round", "rsqrt", "rsub", "sigmoid", "sigmoid_backward", "sign", "silu", "silu_",
         "silu_backward", "sin", "softplus", "sqrt", "sqrt_", "square", "sub", "sub_", "tanh", "tanh_backward",
         "threshold_backward", "where", "leaky_relu", "leaky_relu_", "logit", "logit_", "_prelu_kernel",
-        "_prelu_kernel_backward", "hardsigmoid_backward", "hardswish_backward",
+        "_prelu_kernel_backward", "hardsigmoid_backward", "hardswish_backward", "logical_and_", "logit_backward",
+        "softplus_backward",
     ),
     "normalises or reduces: linear in its input, left out by papers and by fvcore's convolution and product entries": (
         "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_adaptive_avg_pool2d_backward",
         "_adaptive_avg_pool3d_backward",
         "_log_softmax", "_log_softmax_backward_data", "_native_batch_norm_legit",
         "_native_batch_norm_legit_no_training", "_safe_softmax", "_softmax", "_softmax_backward_data", "all", "amax",
-        "amin", "any", "argmax", "argmin", "argsort", "avg_pool2d", "avg_pool3d", "avg_pool3d_backward", "cumsum",
+        "amin", "any", "argmax", "argmin", "argsort", "avg_pool2d", "avg_pool2d_backward", "avg_pool3d",
+        "avg_pool3d_backward", "cumsum",
         "linalg_vector_norm", "max", "max_pool2d_with_indices", "max_pool3d_with_indices",
         "max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward", "mean", "min",
         "native_batch_norm", "native_batch_norm_backward", "native_group_norm", "native_group_norm_backward",

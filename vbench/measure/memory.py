@@ -1,17 +1,25 @@
-"""Memory observed around one call, in a pass of its own: of the process, and of its tensors where torch tells.
+"""Memory observed around one call, in passes of their own: of the process, and of its tensors.
 
 CPU: the kernel's high-water mark of resident memory (VmHWM), which writing 5 to /proc/self/clear_refs sets back to
-what is resident now. CUDA: what the allocator reserved, and what it handed out to tensors.
+what is resident now; and, in a run after that one, every block that torch's CPU allocator hands out and takes back,
+those inside operators and oneDNN's scratch included, from the memory events of torch.profiler. CUDA: what the allocator
+reserved, and what it handed out to tensors.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._pytree import tree_leaves
+
+MEMORY_EVENT = "[memory]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +27,34 @@ class Peak:
     """Bytes at the highest point of one call."""
 
     process_bytes: int
-    tensor_bytes: int | None  # None: this device does not tell
+    tensor_bytes: int  # what was held before the call included
 
 
-def peak_on_cpu(run: Callable[[], object]) -> Peak:
-    """The process's resident peak while `run` runs."""
+def peak_on_cpu(run: Callable[[], object], held: Callable[[], object]) -> Peak:
+    """The resident peak of the process while `run` runs, and that of its tensors while it runs again.
+
+    `held` gives the tensors that are alive before and after a run: parameters, buffers, inputs, optimiser state.
+    """
+    process_bytes = resident_peak(run)
+    return Peak(process_bytes, bytes_of(held()) + allocated_peak(run))
+
+
+def resident_peak(run: Callable[[], object]) -> int:
+    """Bytes of the process that are resident at most while `run` runs."""
     Path("/proc/self/clear_refs").write_text("5")
     run()
-    return Peak(status_bytes("VmHWM"), None)
+    return status_bytes("VmHWM")
 
 
-def peak_on_cuda(run: Callable[[], object]) -> Peak:
+def reserved_peak(run: Callable[[], object]) -> int:
+    """Bytes that the CUDA allocator has reserved at most while `run` runs."""
+    return peak_on_cuda(run, lambda: ()).process_bytes
+
+
+PROCESS_PEAKS = {"cpu": resident_peak, "cuda": reserved_peak}
+
+
+def peak_on_cuda(run: Callable[[], object], held: Callable[[], object]) -> Peak:  # noqa: ARG001 - the allocator knows
     """What the allocator reserved and what tensors occupied at most while `run` runs."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
@@ -39,6 +64,32 @@ def peak_on_cuda(run: Callable[[], object]) -> Peak:
 
 
 PEAKS = {"cpu": peak_on_cpu, "cuda": peak_on_cuda}
+
+
+def allocated_peak(run: Callable[[], object]) -> int:
+    """Bytes that torch's CPU allocator had handed out during `run` at most, beyond those before it.
+
+    A block that was there before and is given back during the run does not count: the allocator has no record of it.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler would say on stderr that it starts and ends
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiled:
+        run()
+    assert profiled.profiler is not None
+    recorded = profiled.profiler.kineto_results
+    assert recorded is not None
+    events = [(event.start_ns(), event.nbytes()) for event in recorded.events() if event.name() == MEMORY_EVENT]
+    live = peak = 0
+    for _, size in sorted(events, key=lambda event: event[0]):
+        live += size
+        peak = max(peak, live)
+    return peak
+
+
+def bytes_of(tensors: object) -> int:
+    """Bytes of all tensors in a tree, each storage once."""
+    leaves: Iterable[Tensor] = (leaf for leaf in tree_leaves(tensors) if isinstance(leaf, Tensor))
+    storages = (leaf.untyped_storage() for leaf in leaves)
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def status_bytes(field: str) -> int:

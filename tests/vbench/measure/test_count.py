@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vbench.cell import Cell
 from vbench.errors import UncountedOperatorError
-from vbench.measure.count import ATTENTION_CORE, tally, tally_cell
+from vbench.measure.count import ATTENTION_CORE, BACKWARD, tally, tally_cell, tally_training
 from vbench.measure.subject import build_network, input_shape
 
 TINY = {
@@ -173,3 +173,14 @@ def test_counting_leaves_no_hook_behind() -> None:
     tally(network, torch.empty(2, device="meta"))
     network(torch.ones(2))
     assert calls[0] == calls[1] + 1
+
+
+def test_a_step_of_training_multiplies_three_times_but_for_the_gradient_of_the_input() -> None:
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Linear(10, 100, bias=False), nn.ReLU(), nn.Linear(100, 20, bias=False))
+        counted = tally_training(network, torch.empty(7, 10))
+    first, second = 7 * 10 * 100, 7 * 100 * 20
+    assert counted.macs == 2 * first + 3 * second
+    assert counted.by("component")[BACKWARD] == first + 2 * second
+    assert not network.training
+    assert all(parameter.grad is None for parameter in network.parameters())

@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vbench.cell import Cell
+from vbench.errors import AxisError
 from vbench.measure.footprint import footprint, footprint_of_cell
+from vbench.measure.memory import allocated_peak, bytes_of
 from vbench.measure.subject import build_network, input_shape
+from vbench.measure.training import adamw
+from vbench_models.layers.cache import in_parts
 
 JOINT = Cell(model="core:joint", frames=8, height=8, width=8, unit="tokens")
 N, DIM, HEADS, FLOAT = 8 * 8 * 8, 768, 12, 4
@@ -44,9 +48,9 @@ def test_an_additive_bias_stays_a_tensor_under_the_fused_kernel() -> None:
     assert footprint(network, torch.Size((1, 4, N, 8))).peak_bytes >= 4 * N * N * FLOAT
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_no_such_device_is_needed_to_predict_for_it(device: str) -> None:
-    assert footprint_of_cell(replace(JOINT, device=device)).peak_bytes == footprint_of_cell(JOINT).peak_bytes
+def test_no_cuda_is_needed_to_predict_for_it() -> None:
+    on_cpu, on_cuda = (footprint_of_cell(replace(JOINT, device=device)).peak_bytes for device in ("cpu", "cuda"))
+    assert 0.95 * on_cpu < on_cuda <= on_cpu  # the CPU's kernel has a buffer a thread
 
 
 def test_pure_bf16_needs_half_of_fp32() -> None:
@@ -62,20 +66,6 @@ def test_autocast_keeps_fp32_parameters_and_adds_their_casts() -> None:
     assert parameters + 0.9 * parameters / 2 < cast < full + 1.1 * parameters / 2
 
 
-def peak_of_allocator(network: nn.Module, video: Tensor) -> int:
-    """Bytes that the CPU allocator had handed out at most during a forward, from the profiler's memory events."""
-    with torch.no_grad():
-        network(video)  # lazy work of the first call is done
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-            network(video)
-    live = peak = 0
-    events = profiled.profiler.kineto_results.events()
-    for event in sorted((event for event in events if event.name() == "[memory]"), key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
-
-
 @pytest.mark.parametrize(
     "cell",
     [
@@ -86,11 +76,46 @@ def peak_of_allocator(network: nn.Module, video: Tensor) -> int:
     ],
     ids=lambda cell: cell.model,
 )
-def test_the_prediction_is_what_the_allocator_hands_out_but_for_kernels_scratch(cell: Cell) -> None:
+def test_the_prediction_is_what_the_allocator_hands_out(cell: Cell) -> None:
     network, video = build_network(cell), torch.randn(input_shape(cell))
-    held = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers(), video))
-    predicted, observed = footprint_of_cell(cell).peak_bytes, held + peak_of_allocator(network, video)
-    assert predicted == pytest.approx(observed, rel=0.05)  # oneDNN and the flash kernel take scratch of their own
+    held = bytes_of((list(network.parameters()), list(network.buffers()), video))
+    with torch.no_grad():
+        network(video)  # lazy work of the first call is done
+        observed = held + allocated_peak(lambda: network(video))
+    assert footprint_of_cell(cell).peak_bytes == pytest.approx(observed, rel=0.002)
+
+
+def test_a_step_of_training_holds_gradients_and_two_averages_for_every_parameter() -> None:
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Linear(1000, 1000, bias=False), nn.ReLU(), nn.Linear(1000, 1000, bias=False))
+    layer, x = 1000 * 1000, 3 * 1000
+    update = 4 * 2 * layer + 3 * layer + x  # a square root, it corrected, and the one before, as torch's loop goes
+    assert footprint(network, torch.Size((3, 1000)), mode="train").peak_bytes == pytest.approx(FLOAT * update, abs=64)
+
+
+@pytest.mark.parametrize(("device", "foreach"), [("cpu", False), ("cuda", True)])
+def test_parameters_are_updated_as_torch_does_by_default(device: str, foreach: bool) -> None:
+    with FakeTensorMode():
+        parameters = [torch.empty(10, device=device, requires_grad=True)]
+        assert adamw(parameters).defaults["foreach"] is foreach
+
+
+def test_nothing_to_train_is_said() -> None:
+    with pytest.raises(AxisError, match="parameters"):
+        footprint_of_cell(replace(JOINT, mode="train"))
+
+
+def test_parts_of_work_that_are_like_each_other_are_traced_once_and_counted_all() -> None:
+    class Cut(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return in_parts(lambda rows: (rows + 1).relu(), 10, x, dim=0)
+
+    moved = 2 * 2 * 100 * 1000 * FLOAT + 2 * 100 * 1000 * FLOAT  # both operators read and write all, then cat does
+    predicted = footprint(Cut(), torch.Size((100, 1000)))
+    assert predicted.op_bytes == moved
+    x = torch.randn(100, 1000)
+    with torch.no_grad():
+        assert predicted.peak_bytes == x.nbytes + allocated_peak(lambda: Cut()(x))
 
 
 def test_joint_attention_moves_its_queries_keys_values_and_result_once() -> None:

@@ -1,0 +1,98 @@
+"""One step of training, as short as it can be: forward, loss, backward, clipped gradients, AdamW.
+
+Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, https://arxiv.org/abs/1711.05101. Classifiers
+learn by cross-entropy with smoothed labels; a network that returns a loss of its own by that; any other by the sum of
+squares of what it returns, which has a gradient everywhere. In two halves, so that what each needs can be told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from vbench.errors import AxisError
+
+LEARNING_RATE, WEIGHT_DECAY = 1e-4, 0.05
+LABEL_SMOOTHING = 0.1
+LARGEST_GRADIENT_NORM = 1.0
+
+
+class TrainingStep:
+    """The step of one network in training mode on one input, to be called again and again.
+
+    `network` is called with `inputs`; `precision` is the context of the forward and the loss, autocast or none.
+    """
+
+    def __init__(
+        self,
+        network: Callable[..., Any],
+        parameters: Iterable[Tensor],
+        inputs: tuple[Any, ...],
+        precision: AbstractContextManager[object] | None = None,
+    ) -> None:
+        self._network, self._inputs = network, inputs
+        self._precision = precision or nullcontext()
+        self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self._optimizer = adamw(self._parameters)
+
+    def __call__(self) -> None:
+        """Do the whole step; the gradients are gone after it, the optimiser's state is not."""
+        self.find_gradients()
+        self.update()
+
+    def find_gradients(self) -> None:
+        """Forward, loss and backward; the gradients are clipped."""
+        with self._precision:
+            loss = loss_of(self._network(*self._inputs))
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._parameters, LARGEST_GRADIENT_NORM)
+
+    def update(self) -> None:
+        """Move the parameters and let go of the gradients."""
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> Iterator[Tensor]:
+        """What the optimiser remembers between two steps; nothing before the first."""
+        return (leaf for leaf in tree_leaves(list(self._optimizer.state.values())) if isinstance(leaf, Tensor))
+
+
+def check_trainable(parameters: Iterable[Tensor]) -> None:
+    """Refuse a network without parameters that learn.
+
+    Raises:
+        AxisError: there is none.
+    """
+    if not any(parameter.requires_grad for parameter in parameters):
+        raise AxisError("mode 'train' needs parameters, and this network has none; it takes infer")
+
+
+def adamw(parameters: list[Tensor]) -> torch.optim.AdamW:
+    """AdamW as torch runs it by default: all parameters at once on CUDA, one after another elsewhere.
+
+    Torch's own default looks at the tensors' type, too, and would choose otherwise for fake ones.
+    """
+    at_once = all(parameter.device.type == "cuda" for parameter in parameters)
+    return torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, foreach=at_once)
+
+
+def loss_of(output: Any) -> Tensor:
+    """A scalar to go down from: the output's own loss, cross-entropy of `b classes` logits, or a sum of squares."""
+    own = getattr(output, "loss", None)
+    if isinstance(own, Tensor):
+        return own
+    if isinstance(output, Tensor) and output.ndim == 2:
+        targets = torch.zeros(len(output), dtype=torch.long, device=output.device)
+        return F.cross_entropy(output, targets, label_smoothing=LABEL_SMOOTHING)
+    return torch.stack([leaf.float().square().sum() for leaf in differentiable(output)]).sum()
+
+
+def differentiable(output: object) -> Iterable[Tensor]:
+    """The tensors of an output that a loss can be made of."""
+    return [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.requires_grad]
