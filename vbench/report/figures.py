@@ -17,6 +17,9 @@ from vbench import units
 from vbench.analysis.frame import in_tokens
 from vbench.analysis.scaling import MEASURED, Axis, Series, all_series
 from vbench.report.drawing import Line, Plot, draw
+from vbench.report.process_peaks import NAME as PROCESS_PEAKS
+from vbench.report.process_peaks import process_peaks_plot
+from vbench.report.scatter import draw_scatter
 
 AXES: dict[Axis, tuple[str, str]] = {
     "frames": ("frames", "frames of the clip"),
@@ -67,6 +70,9 @@ def write_figures(frame: pd.DataFrame, directory: Path) -> list[Path]:
         plot = plot_of(frame, metric, axis)
         if plot is not None:
             paths += draw(plot, directory / name)
+    peaks = process_peaks_plot(frame)
+    if peaks is not None:
+        paths += draw_scatter(peaks, directory / PROCESS_PEAKS)
     return paths
 
 

@@ -67,6 +67,7 @@ def environment_rows(environment: Environment) -> list[tuple[str, str]]:
         ("accelerator memory", _size(environment.accelerator_memory_bytes)),
         ("cores, threads", f"{environment.cores}, {environment.threads}"),
         ("memory", _size(environment.memory_bytes)),
+        ("process without a network", _size(environment.floor_bytes)),
         ("system", environment.system),
         ("python", environment.python),
         ("torch", environment.torch),

@@ -1,0 +1,151 @@
+"""Ten answers of `vbench fit`, verified: the longest clip runs within the memory, the next longer one does not.
+
+    python -m benchmarks.fit [--pairs 10] [--timeout 10m] [--out reports/bench]
+
+Each clip runs in a process of its own, three forwards, like a user's. The limit is on resident memory: the process of
+the longer clip is ended as soon as its VmHWM, the kernel's own high-water mark, passes the memory asked for; that of
+the one which should fit may take a quarter more, to see by how much it does not. A process that ends by itself tells
+its VmHWM exactly. (RLIMIT_AS limits addresses, of which torch takes many times what it touches; a control group would
+need rights that a benchmark should not have.) Heaps differ from run to run by some tens of MiB (`vbench.measure.heap`),
+which may be more than one clip needs above the other, so that the figures stand beside "fits" and "is above". Rows are
+kept in fit.csv as they come, and the same command resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from vbench.cell import Cell
+from vbench.measure.fit import Fit, fit
+from vbench.measure.lone_process import Life, live
+from vbench.units import parse_bytes, parse_duration_s
+
+PAIRS = (  # model, memory, height and width: forwards of seconds, architectures that differ, clips some percent apart
+    ("slowfast_r50_4x16", "600MiB", 224),
+    ("mtv_b", "1600MiB", 224),
+    ("multiscale_temporal", "2GiB", 224),
+    ("slowfast_transformer", "1GiB", 224),
+    ("video_swin_t", "700MiB", 224),
+    ("mvit_b_16x4", "800MiB", 224),
+    ("i3d_r50", "700MiB", 224),
+    ("videomae_b", "800MiB", 224),
+    ("vivit_b_16x2", "900MiB", 224),
+    ("xvit_b_8", "900MiB", 224),
+)
+
+AMPLE = 1.25
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One answer, and what became of the clip and of the next longer one."""
+
+    model: str
+    memory_bytes: int
+    size: int
+    frames: int
+    predicted_peak_bytes: int
+    measured_peak_bytes: int
+    fits: bool
+    next_frames: int
+    next_predicted_peak_bytes: int
+    next_measured_peak_bytes: int  # at least, where the process was ended
+    next_is_above: bool
+    next_ended: str
+    search_s: float
+
+
+def verified(model: str, memory: str, size: int, timeout_s: float) -> Row:
+    """Ask, run the longest clip that is said to fit, then the next longer one."""
+    answer = fit(model, memory, height=size, width=size, patience_s=120)
+    assert answer.frames is not None, f"{model} fits at no length; choose more memory"
+    ample = round(AMPLE * answer.memory_bytes)  # to see by how much a clip that should fit does not
+    below = live(_cell(answer, answer.frames), limit_bytes=ample, timeout_s=timeout_s)
+    longer = answer.next_frames or answer.frames + answer.step_frames
+    above = live(_cell(answer, longer), limit_bytes=answer.memory_bytes, timeout_s=timeout_s)
+    return Row(
+        model=model,
+        memory_bytes=answer.memory_bytes,
+        size=size,
+        frames=answer.frames,
+        predicted_peak_bytes=answer.predicted_peak_bytes,
+        measured_peak_bytes=below.peak_bytes,
+        fits=below.is_complete and below.peak_bytes <= answer.memory_bytes,
+        next_frames=longer,
+        next_predicted_peak_bytes=answer.next_predicted_peak_bytes or 0,
+        next_measured_peak_bytes=above.peak_bytes,
+        next_is_above=_is_above(above, answer.memory_bytes),
+        next_ended=above.ended,
+        search_s=answer.search_s,
+    )
+
+
+def _cell(answer: Fit, frames: int) -> Cell:
+    return Cell(model=answer.name, frames=frames, height=answer.height, width=answer.width)
+
+
+def _is_above(life: Life, memory_bytes: int) -> bool:
+    return life.ended == "passed the limit" or life.peak_bytes > memory_bytes
+
+
+def add(path: Path, row: Row) -> None:
+    """Write one row, with the head before the first."""
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(row)))
+        if is_new:
+            writer.writeheader()
+        writer.writerow(asdict(row))
+
+
+def report(table: pd.DataFrame) -> str:
+    """The table as Markdown, with sizes in MiB, and the verdict."""
+    shown = pd.DataFrame(
+        {
+            "model": table["model"],
+            "memory (MiB)": table["memory_bytes"] / 2**20,
+            "pixels": table["size"],
+            "frames": table["frames"],
+            "predicted (MiB)": table["predicted_peak_bytes"] / 2**20,
+            "measured (MiB)": table["measured_peak_bytes"] / 2**20,
+            "fits": table["fits"],
+            "next": table["next_frames"],
+            "next predicted (MiB)": table["next_predicted_peak_bytes"] / 2**20,
+            "next measured (MiB, at least)": table["next_measured_peak_bytes"] / 2**20,
+            "next is above": table["next_is_above"],
+            "search (s)": table["search_s"],
+        }
+    )
+    verdict = f"{int(table['fits'].sum())} of {len(table)} fit, {int(table['next_is_above'].sum())} of the next do not"
+    return f"{verdict}\n\n{shown.to_markdown(index=False, floatfmt='.0f')}\n"
+
+
+def main() -> None:
+    """Verify what is not verified yet, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=len(PAIRS))
+    parser.add_argument("--timeout", type=parse_duration_s, default=600.0)
+    parser.add_argument("--out", type=Path, default=Path("reports/bench"))
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "fit.csv"
+    known = set()
+    if path.exists():
+        known = set(pd.read_csv(path)[["model", "memory_bytes", "size"]].itertuples(index=False, name=None))
+    for model, memory, size in PAIRS[: arguments.pairs]:
+        if (model, parse_bytes(memory), size) not in known:
+            row = verified(model, memory, size, arguments.timeout)
+            add(path, row)
+            print(row, flush=True)
+    text = report(pd.read_csv(path))
+    (arguments.out / "fit.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The longest clip that fits a memory, from predicted process peaks; nothing is run but one small product of each kind.
+
+The frame counts that a model takes are found by building it, on the meta device: they are the multiples of a step, or
+one count alone.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from vbench.cell import Cell
+from vbench.errors import AxisError
+from vbench.measure.floor import floor_of, start_fresh
+from vbench.measure.longest import Progression, Search, longest_within
+from vbench.measure.process_peak import ProcessPeak, predict_process_peak
+from vbench.measure.subject import build_network, card_of, facts
+from vbench.measure.support import check_supported
+from vbench.units import parse_bytes
+from vbench.units import size as size_text
+
+PROBED = 64  # frame counts from 1 on that are built to see which a model takes
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """The longest clip of one model that fits, and what it needs."""
+
+    name: str
+    frames: int | None  # None: not even the shortest clip fits
+    predicted_peak_bytes: int  # of the process, at `frames`, or at the shortest clip
+    memory_bytes: int
+    height: int
+    width: int
+    batch: int
+    precision: str
+    kernel: str
+    mode: str
+    device: str
+    floor_bytes: int
+    tensor_peak_bytes: int  # at the same clip
+    workspace_bytes: int
+    shortest_frames: int
+    step_frames: int  # between two clips that the model takes; 0: it takes one length only
+    next_frames: int | None  # the next longer clip, where it was looked at
+    next_predicted_peak_bytes: int | None
+    is_monotone: bool  # no longer clip was predicted to need less than a shorter one
+    is_settled: bool  # the next longer clip was looked at, or there is none
+    predictions: int
+    search_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `vbench fit --json` prints."""
+        return asdict(self)
+
+
+def fit(
+    name: str,
+    memory: str | int,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    batch: int = 1,
+    precision: str = "fp32",
+    kernel: str = "fused",
+    mode: str = "infer",
+    device: str = "cpu",
+    patience_s: float = PATIENCE_S,
+) -> Fit:
+    """The longest clip of `name` whose process stays within `memory` (bytes, or text such as `24GiB`).
+
+    The search ends after `patience_s` and says so in `is_settled`.
+
+    Raises:
+        UnknownNameError: no such model.
+        AxisError: the memory is no size; the model is a pattern, or takes no clip of this height and width.
+    """
+    started_s = time.monotonic()
+    memory_bytes = parse_bytes(memory) if isinstance(memory, str) else memory
+    cell = _cell(name, height, width, batch=batch, precision=precision, kernel=kernel, mode=mode, device=device)
+    check_supported(cell, counted_only=True)
+    clips = clips_of(cell)
+    floor = start_fresh(name, device) if device == "cpu" or torch.cuda.is_available() else None
+    try:
+        shortest = predict_process_peak(replace(cell, frames=clips.first), 0)
+    finally:
+        floor_bytes = floor_of(floor) if floor else 0
+    peaks: dict[int, ProcessPeak] = {clips.first: replace(shortest, floor_bytes=floor_bytes)}
+
+    def peak_bytes(frames: int) -> int:
+        if frames not in peaks:
+            peaks[frames] = predict_process_peak(replace(cell, frames=frames), floor_bytes)
+        return peaks[frames].total_bytes
+
+    left_s = patience_s - (time.monotonic() - started_s)
+    search = longest_within(peak_bytes, clips, memory_bytes, patience_s=left_s)
+    answer = _fit(cell, memory_bytes, clips, search, peaks)
+    return replace(answer, search_s=time.monotonic() - started_s)
+
+
+def clips_of(cell: Cell) -> Progression:
+    """The frame counts that the cell's model takes at its height and width.
+
+    Raises:
+        AxisError: it takes no clip of this size; the message is the model's.
+    """
+    taken: list[int] = []
+    refusal: AxisError | None = None
+    for frames in range(1, max(PROBED, cell.frames) + 1):
+        try:
+            build_network(replace(cell, frames=frames), torch.device("meta"))
+        except AxisError as error:
+            refusal = error
+            continue
+        taken.append(frames)
+        if len(taken) == 2:
+            return Progression(taken[0], taken[1] - taken[0], _period(cell.model))
+    if not taken:
+        assert refusal is not None, "no clip was taken and none refused"
+        raise refusal
+    return Progression(taken[0], 0)
+
+
+def too_little(answer: Fit) -> str:
+    """Why nothing fits, in one line."""
+    extent = f"{answer.shortest_frames} frames of {answer.height} x {answer.width}"
+    which = "its shortest clip" if answer.step_frames else "its only clip"
+    needed, given = size_text(answer.predicted_peak_bytes), size_text(answer.memory_bytes)
+    return f"no clip of {answer.name} fits into {given}: {which}, {extent}, needs {needed} (batch {answer.batch})"
+
+
+def _cell(name: str, height: int | None, width: int | None, **axes: Any) -> Cell:
+    known = facts(name)
+    if known.unit == "tokens":
+        raise AxisError(f"{name} takes a grid of tokens and no frames; fit takes networks, as in backbone:divided")
+    frames, tall, wide = known.default
+    return Cell(model=name, frames=frames, height=height or tall, width=width or wide, **axes)
+
+
+def _period(name: str) -> int:
+    """Frames after which padding repeats, as far as the card tells."""
+    card = card_of(name)
+    return (card.lattice or (1,))[0] * (card.tubelet_size or (1,))[0]
+
+
+def _fit(cell: Cell, memory_bytes: int, clips: Progression, search: Search, peaks: dict[int, ProcessPeak]) -> Fit:
+    shown = peaks[clips.first if search.longest is None else search.longest]
+    return Fit(
+        name=cell.model,
+        frames=search.longest,
+        predicted_peak_bytes=shown.total_bytes,
+        memory_bytes=memory_bytes,
+        height=cell.height,
+        width=cell.width,
+        batch=cell.batch,
+        precision=cell.precision,
+        kernel=cell.kernel,
+        mode=cell.mode,
+        device=cell.device,
+        floor_bytes=shown.floor_bytes,
+        tensor_peak_bytes=shown.tensor_peak_bytes,
+        workspace_bytes=shown.workspace_bytes,
+        shortest_frames=clips.first,
+        step_frames=clips.step,
+        next_frames=search.next_longer,
+        next_predicted_peak_bytes=None if search.next_longer is None else peaks[search.next_longer].total_bytes,
+        is_monotone=search.is_monotone,
+        is_settled=search.is_settled,
+        predictions=len(search.costs),
+        search_s=0.0,
+    )

@@ -1,0 +1,47 @@
+"""What the C library's allocator makes of a forward's blocks: resident bytes beyond those that are alive.
+
+On a CPU torch takes each tensor from malloc. glibc maps a large block by itself and gives it back when it is freed;
+smaller ones come from a heap that only shrinks at its end. What "large" means grows up to 32 MiB with the blocks that a
+process frees, so that after the first forward most activations live in the heap, whose holes stay resident: that is
+why a process's peak lies above the peak of its tensors. The rules (mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD;
+malloc/malloc.c, sysmalloc and systrim) need no model here: the allocator itself is asked, in a fresh process, with the
+predicted sequence of blocks. An allocator that was preloaded in its place (LD_PRELOAD) is asked all the same.
+
+One thing is added to torch's blocks: small ones that stay, between those of the first forward, as caches and Python's
+objects do, without which the heap would shrink to nothing after a forward and does not. Where they lie is a matter of
+chance, and so is a part of the heap's holes: the same forward may differ by some tens of MiB from process to process.
+The largest of three answers is taken, without small blocks and with two sizes of them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+Block = tuple[int, int]  # (block, bytes): it begins, or ends if less than 0
+
+FORWARDS = 3  # the first one differs, and the heap is the same after each later one
+SCRIPT = Path(__file__).with_name("heap_replay.py")
+PATIENCE_S = 60.0
+
+
+def heap_peak_bytes(history: Sequence[Block]) -> int:
+    """Bytes of heap and mapped blocks at the highest point of building a network and running it three times.
+
+    `history` is a `Footprint`'s: blocks that do not end in it are parameters, buffers and inputs.
+    """
+    held, forward = parted(history)
+    question = json.dumps({"held": held, "forward": forward, "forwards": FORWARDS})
+    command = [sys.executable, "-I", "-S", str(SCRIPT)]
+    answer = subprocess.run(command, input=question, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
+    return max(map(int, answer.stdout.split()))
+
+
+def parted(history: Sequence[Block]) -> tuple[list[int], list[Block]]:
+    """The sizes of the blocks that stay, and the beginnings and ends of those that come and go, in order."""
+    ended = {block for block, size in history if size < 0}
+    held = [size for block, size in history if block not in ended and size > 0]
+    return held, [(block, size) for block, size in history if block in ended and size != 0]

@@ -1,0 +1,57 @@
+"""The process's peak, predicted: its floor, its tensors, and what lies between the two.
+
+    floor + tensor peak + workspace
+
+The floor (`vbench.measure.floor`) is measured once for a machine; the tensor peak (`vbench.measure.footprint`) is
+traced on fake tensors; the workspace is what the allocator holds beyond the blocks that are alive: on a CPU, freed
+blocks that stay resident and rounding to pages (`vbench.measure.heap`); on CUDA, segments that are reserved and not
+full (`vbench.measure.cuda_blocks`; by the allocator's rules as known, not measured).
+
+No coefficient is fitted; the ways in which small blocks are put between the others (`heap_replay`) were chosen among
+seven, by what was left unexplained in 17 cells. On a CPU the peak is that of the first forwards of a process that holds
+one network, with glibc's allocator as it is by default: a user's process has that, too, so that no setting of malloc is
+changed where we measure, though M_MMAP_THRESHOLD would make the heap easier to predict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vbench.cell import Cell
+from vbench.measure.cuda_blocks import reserved_peak_bytes
+from vbench.measure.footprint import Footprint, footprint_of_cell
+from vbench.measure.heap import heap_peak_bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessPeak:
+    """Bytes at the highest point of a process, and what they are made of."""
+
+    floor_bytes: int
+    tensor_peak_bytes: int  # parameters included
+    workspace_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Everything together: VmHWM on a CPU, reserved memory and the context on CUDA."""
+        return self.floor_bytes + self.tensor_peak_bytes + self.workspace_bytes
+
+
+def predict_process_peak(cell: Cell, floor_bytes: int) -> ProcessPeak:
+    """What a process that runs `cell` will need, given its floor.
+
+    Raises:
+        AxisError: the model does not take such a clip.
+    """
+    footprint = footprint_of_cell(cell)
+    return ProcessPeak(
+        floor_bytes=floor_bytes,
+        tensor_peak_bytes=footprint.peak_bytes,
+        workspace_bytes=workspace_bytes(footprint, cell.device),
+    )
+
+
+def workspace_bytes(footprint: Footprint, device: str) -> int:
+    """Bytes that the device's allocator holds beyond the peak of the tensors that are alive."""
+    held = heap_peak_bytes if device == "cpu" else reserved_peak_bytes
+    return max(0, held(footprint.history) - footprint.peak_bytes)
