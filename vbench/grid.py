@@ -1,7 +1,7 @@
 """`Grid`: axes to cells. Read from strict TOML, or made of the command line's flags.
 
 title = "my sweep"
-budget = "10m"                      # optional, as are timeout and processes
+budget = "10m"                      # optional, as are timeout, processes and attempts
 
 [[block]]
 models = ["timesformer_b", "vivit_*"]
@@ -32,6 +32,7 @@ from vbench.errors import GridError, unknown_name
 from vbench.units import parse_duration_s
 
 Extent = tuple[int, int, int]  # frames, height, width
+ATTEMPTS = 3
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "precisions": PRECISIONS, "modes": MODES, "backends": BACKENDS, "kernels": KERNELS, "devices": DEVICES,
@@ -133,6 +134,7 @@ class Grid:
     budget_s: float | None = None
     timeout_s: float = 300.0
     processes: int | None = None  # None: by the length of a forward
+    attempts: int = ATTEMPTS  # a noisy cell is measured so many times at most
     source: str = field(default="", compare=False)
 
     def models(self) -> set[str]:
@@ -193,7 +195,7 @@ def read_grid(path: Path) -> Grid:
 
 def grid_from_document(document: dict[str, Any], source: str) -> Grid:
     """The grid that a parsed TOML document describes; raises as `read_grid`."""
-    known = ("title", "budget", "timeout", "processes", "block", "exclude")
+    known = ("title", "budget", "timeout", "processes", "attempts", "block", "exclude")
     _refuse_unknown_keys(document, known, source)
     blocks = _tables(document, "block", source)
     if not blocks:
@@ -207,6 +209,7 @@ def grid_from_document(document: dict[str, Any], source: str) -> Grid:
         blocks=tuple(_block(block, source) for block in blocks),
         exclusions=tuple(_exclusion(table, source) for table in _tables(document, "exclude", source)),
         processes=processes,
+        attempts=_whole("attempts", document.get("attempts", ATTEMPTS)),
         source=source,
         **durations,
     )

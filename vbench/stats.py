@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -28,19 +29,33 @@ def median(values: Sequence[float]) -> float:
     return float(np.median(values))
 
 
-def median_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The median of a few processes' medians with a Student interval on the logarithms.
+def median_interval(values: Sequence[float], confidence: float = 0.95, *, drift: float = 0.0) -> Interval:
+    """The median of a few processes' medians with an interval: Student's or the ranks', whichever reaches further.
 
-    Latencies are skewed and positive: their logarithms are closer to normal. A single value has no interval.
+    Latencies are skewed and positive: their logarithms are closer to normal, and Student's interval is made on them.
+    Processes fall into modes, too (where their memory came to lie), which Student's interval misses half of the time;
+    the ranks' holds whatever the distribution: the least and the largest of 5 values bound the median 15 times in 16.
+    `drift` is the standard deviation, on logarithms, of what all the values share and so cannot show; the half-widths,
+    of independent errors, add in quadrature. A single value has no interval.
     """
-    from scipy import stats
-
     estimate = median(values)
     if len(values) < 2:
         return Interval(estimate, UNKNOWN, UNKNOWN)
-    logs = np.log(np.asarray(values))
-    half = stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * logs.std(ddof=1) / np.sqrt(len(values))
-    return Interval(estimate, float(estimate * np.exp(-half)), float(estimate * np.exp(half)))
+    student, normal, rank = _quantiles(len(values), confidence)
+    logs = np.sort(np.log(np.asarray(values)) - np.log(estimate))
+    own = student * logs.std(ddof=1) / np.sqrt(len(logs))
+    below, above = (np.hypot(max(own, reach), normal * drift) for reach in (-logs[rank], logs[-1 - rank]))
+    return Interval(estimate, float(estimate * np.exp(-below)), float(estimate * np.exp(above)))
+
+
+@cache
+def _quantiles(number: int, confidence: float) -> tuple[float, float, int]:
+    """Student's and the normal quantile, and the rank from either end whose values bound the median."""
+    from scipy import stats
+
+    upper = 0.5 + confidence / 2
+    rank = max(0, int(stats.binom.ppf(1 - upper, number, 0.5)) - 1)
+    return float(stats.t.ppf(upper, number - 1)), float(stats.norm.ppf(upper)), rank
 
 
 def relative_median_error(values: Sequence[float]) -> float:

@@ -154,3 +154,9 @@ def accuracy(value: float) -> str:
     """A quoted accuracy in percent, one decimal at least: `78.0`, `73.27`."""
     text = as_printed(value)
     return f"{text}.0" if text.isdigit() else text
+
+
+def ratio_interval(estimate: float, low: float, high: float) -> str:
+    """A ratio with its interval: `1.021 [1.015, 1.027]`; a bound that is not known is a dash."""
+    middle, *limits = (f"{value:.3f}" if math.isfinite(value) else "-" for value in (estimate, low, high))
+    return f"{middle} [{', '.join(limits)}]"

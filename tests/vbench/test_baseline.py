@@ -68,6 +68,36 @@ def test_counted_figures_become_a_baseline_that_keeps_bytes_by_torch_version():
     assert baseline_of(counted, "2.13.0") == {"a": Figures(**GOOD)}
 
 
+STEEP = {"macs": (2, 2, 2), "attention_macs": (2, 2, 2)}
+FLAT = {"macs": (1, 1, 1), "attention_macs": None}
+
+
+def test_a_degree_that_grew_is_a_change_that_names_the_formula():
+    changes = compare({"a": replace(BASE, degrees=FLAT)}, {"a": replace(BASE, degrees=STEEP)}, "2.13.0")
+    assert [str(change) for change in changes] == [
+        "a: degrees of macs along T, H, W 1, 1, 1 -> 2, 2, 2",
+        "a: degrees of attention_macs along T, H, W no polynomial -> 2, 2, 2",
+    ]
+    assert all(change.breaks for change in changes)
+
+
+def test_degrees_that_were_not_derived_now_are_neither_compared_nor_lost():
+    before = {"a": replace(BASE, degrees=STEEP)}
+    assert compare(before, {"a": BASE}, "2.13.0") == []
+    assert updated(before, {"a": BASE}) == before
+
+
+def test_degrees_that_the_baseline_lacks_are_said_to_be_not_compared():
+    (change,) = compare({"a": BASE}, {"a": replace(BASE, degrees=STEEP)}, "2.13.0")
+    assert (change.kind, change.breaks) == ("not compared", False)
+
+
+def test_degrees_survive_the_file(tmp_path):
+    path = tmp_path / "baseline.json"
+    write_baseline(path, {"a": replace(BASE, degrees=FLAT), "b": BASE})
+    assert read_baseline(path) == {"a": replace(BASE, degrees=FLAT), "b": BASE}
+
+
 def test_what_is_written_is_read_back_and_sorted(tmp_path):
     path = tmp_path / "baseline.json"
     write_baseline(path, {"b": BASE, "a": Figures(**GOOD)})

@@ -116,7 +116,7 @@ MISTAKES = [
     (("count", "joint", "--grids", "8x14"), "grids must be tokens"),
     (("count", "c3d", "--grids", "8x14x14"), "not --grids"),
     (("count", "c3d", "--by", "layer"), "unknown --by 'layer'"),
-    (("count", "c3d", "--mode", "train"), "mode 'train' is not measured by this version"),
+    (("sweep", "--models", "c3d", "--modes", "train"), "mode 'train' is not measured by this version"),
     (("count",), "Missing argument"),
     (("count", "c3d", "--fram", "16"), "No such option"),
     (("list", "--kind", "patern"), "did you mean 'pattern'?"),
@@ -209,7 +209,8 @@ def test_a_sweep_makes_records_tables_and_a_page_and_says_where(
     vbench: Vbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vbench.proof.evidence.ARCHITECTURES", ("c3d",))  # the whole catalog is for `vbench check`
-    answer = vbench("sweep", "--models", "core:space,core:axial", "--grids", "1x2x2,2x2x2", "--processes", "1")
+    axes = ("--models", "core:space,core:axial", "--grids", "1x2x2,2x2x2")
+    answer = vbench("sweep", *axes, "--processes", "1", "--attempts", "1")
     assert answer.code == 0
     assert "report: reports/sweep/index.html" in answer.out
     assert "core:axial" in answer.out
@@ -287,10 +288,10 @@ def test_check_sees_one_changed_figure_and_update_takes_it(
     vbench: Vbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = {"params": 10, "macs": 100, "attention_macs": 0, "predicted_peak_bytes": 1000}
-    monkeypatch.setattr("vbench.measure.catalog_counts.catalog_counts", lambda: {"tiny": figures})
+    monkeypatch.setattr("vbench.gate.catalog_counts", lambda: {"tiny": figures})
     assert vbench("check", "--baseline", "base.json", "--update").code == 0
     assert vbench("check", "--baseline", "base.json", "--json").document == {"verdict": "same", "changed": []}
-    monkeypatch.setattr("vbench.measure.catalog_counts.catalog_counts", lambda: {"tiny": figures | {"macs": 101}})
+    monkeypatch.setattr("vbench.gate.catalog_counts", lambda: {"tiny": figures | {"macs": 101}})
     answer = vbench("check", "--baseline", "base.json")
     assert answer.code == 1
     assert "tiny: macs 100 -> 101 (+1)" in answer.out
@@ -299,8 +300,24 @@ def test_check_sees_one_changed_figure_and_update_takes_it(
 
 
 def test_check_that_counts_nothing_has_no_answer(vbench: Vbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vbench.measure.catalog_counts.catalog_counts", dict)
+    monkeypatch.setattr("vbench.gate.catalog_counts", dict)
     assert vbench("check", "--baseline", "base.json", "--update").code == 3
+
+
+def test_check_against_a_revision_is_one_line_where_the_cells_or_the_revision_are_not_there(
+    vbench: Vbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {"params": 10, "macs": 100, "attention_macs": 0, "predicted_peak_bytes": 1000}
+    monkeypatch.setattr("vbench.gate.catalog_counts", lambda: {"tiny": figures})
+    assert vbench("check", "--baseline", "base.json", "--update").code == 0
+    answer = vbench("check", "--baseline", "base.json", "--against", "HEAD", "--cells", "none.toml")
+    assert (answer.code, answer.err.splitlines()) == (2, ["vbench: cannot read none.toml: no such file"])
+    (tmp_path / "one.toml").write_text('[[block]]\nmodels = ["core:space"]\ngrids = "2x4x4"\n')
+    timed = ("check", "--baseline", "base.json", "--cells", "one.toml", "--json", "--against", "no-such-revision")
+    answer = vbench(*timed)
+    assert answer.code == 3  # a gate that timed nothing has not passed
+    (cell,) = answer.document["timed"]
+    assert (cell["outcome"], "no-such-revision" in cell["reason"]) == ("not measured", True)
 
 
 def test_env_describes_this_machine(vbench: Vbench) -> None:

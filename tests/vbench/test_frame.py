@@ -45,6 +45,12 @@ def test_a_noisy_measurement_beats_no_measurement_and_says_why(make):
     assert (row["status"], row["quality"]) == ("measured", "noisy: load 3.1")
 
 
+def test_several_noisy_processes_are_told_by_the_one_with_most_to_tell_and_their_number(make):
+    words = ("clean", "noisy: load 3.1", "noisy: load 2.0; steal 5%", "clean", "noisy: load 4.4")
+    record = make.measured(make.cell(), processes=[make.process(quality=word) for word in words])
+    assert only(make.frame([record]))["quality"] == "noisy: load 2.0; steal 5% (and 2 more of 5 processes)"
+
+
 def test_of_two_records_that_measured_nothing_the_later_one_stands(make):
     row = only(make.frame([make.failed(make.cell(), "crash"), make.failed(make.cell(), "time-out")]))
     assert (row["status"], row["reason"]) == ("failed", "time-out")

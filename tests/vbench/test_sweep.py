@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +15,12 @@ import pytest
 
 from vbench.cell import Cell
 from vbench.errors import AxisError
-from vbench.grid import Grid, ModelFacts, grid_from_document
+from vbench.grid import Grid, grid_from_document
+from vbench.measure.protocol import Refusal
+from vbench.measure.runner import Runner, Settings
 from vbench.results import Counts
 from vbench.store import RECORDS, Store
-from vbench.sweep import Outcome, Sweep, in_order_of_use
+from vbench.sweep import Outcome, Sweep
 
 SMALL = {"models": ["core:space", "core:axial"], "grids": ["1x2x2", "2x2x2"]}
 
@@ -38,7 +40,7 @@ class Heard:
 
 
 def grid(*blocks: dict, **limits: object) -> Grid:
-    return grid_from_document({"block": list(blocks), **limits}, "test")
+    return grid_from_document({"block": list(blocks), "attempts": 1, **limits}, "test")
 
 
 @pytest.fixture
@@ -122,23 +124,6 @@ def test_the_budget_says_what_it_left_out(sweep: Callable[..., tuple[Outcome, He
     assert any("left out 1 cells" in line for line in heard.lines)
 
 
-def test_default_clips_come_first_then_models_take_turns_from_cheap_to_dear() -> None:
-    def cell(model: str, frames: int) -> Cell:
-        return Cell(model=model, frames=frames, height=8, width=8)
-
-    def counts(macs: int) -> Counts:
-        return Counts(
-            params=0, macs=macs, attention_macs=0, mixing_extra_macs=0, op_bytes=0, predicted_peak_bytes=0, tokens=None
-        )
-
-    facts = {name: ModelFacts(unit="pixels", default=(4, 8, 8)) for name in "ab"}
-    counted = {
-        cell(name, frames): counts(frames * weight) for name, weight in (("a", 10), ("b", 1)) for frames in (8, 2, 4)
-    }
-    order = [(cell.model, cell.frames) for cell in in_order_of_use(counted, facts)]
-    assert order == [("b", 4), ("a", 4), ("b", 2), ("a", 2), ("b", 8), ("a", 8)]
-
-
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -147,7 +132,8 @@ from vbench.grid import grid_from_document
 from vbench.sweep import Sweep
 if __name__ == "__main__":
     block = {"models": ["core:space", "core:axial"], "grids": ["1x2x2", "2x2x2", "3x2x2"]}
-    Sweep(grid_from_document({"block": [block], "processes": 2}, "test"), Path(sys.argv[1]), LogLines()).run()
+    grid = grid_from_document({"block": [block], "processes": 2, "attempts": 1}, "test")
+    Sweep(grid, Path(sys.argv[1]), LogLines()).run()
 """
 
 
@@ -194,3 +180,40 @@ def test_a_sweep_killed_at_random_ends_with_the_same_cells_and_no_orphans(tmp_pa
     wanted = {"measured"} if victim == "parent" else {"measured", "failed"}
     assert {status for found in last.values() for status in found} <= wanted
     assert all(len(found) == 1 for found in last.values())
+
+
+def test_each_turn_is_counted_right_before_it_runs(sweep: Callable[..., tuple[Outcome, Heard]]) -> None:
+    _, heard = sweep(grid(SMALL, processes=1))
+    turns = [[line.split()[0] for line in heard.lines if f"/g{frames}x2x2/" in line] for frames in (1, 2)]
+    assert turns == [["counted", "counted", "measured", "measured"]] * 2
+    assert [f"/g{frames}x2x2/" in line for frames, line in zip((1,) * 4 + (2,) * 4, heard.lines, strict=True)] == [
+        True
+    ] * 8
+    assert heard.steps[-1] == (4, 4)
+
+
+def test_a_resumed_sweep_does_not_count_again(
+    sweep: Callable[..., tuple[Outcome, Heard]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    count = Runner.count
+
+    def listening(runner: Runner, cells: Sequence[Cell]) -> Generator[tuple[Cell, Counts | Refusal]]:
+        asked.extend(cell.id for cell in cells)
+        return count(runner, cells)
+
+    monkeypatch.setattr(Runner, "count", listening)
+    block = {"models": "core:joint", "grids": ["1x2x2", "64x64x64"]}
+    first, _ = sweep(grid(block, budget="30s", processes=1))
+    assert first.left_out == [asked[1]]
+    assert len(asked) == 2
+    sweep(grid(block, budget="30s", processes=1))
+    assert len(asked) == 2
+
+
+def test_a_count_that_is_given_up_leaves_no_process_behind() -> None:
+    cells = [Cell(model="core:joint", frames=frames, height=4, width=4, unit="tokens") for frames in range(1, 40)]
+    counting = Runner(Settings(), "here").count(cells)
+    next(counting)
+    counting.close()
+    assert not [worker for server in psutil.Process().children() for worker in server.children()]

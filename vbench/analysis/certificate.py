@@ -9,7 +9,7 @@ from typing import Any
 import sympy
 
 from vbench.analysis.latency_law import LatencyLaw
-from vbench.analysis.polynomial import Announce, Count, Derived, Extent, Line, derive, unheard
+from vbench.analysis.polynomial import SYMBOLS, Announce, Count, Derived, Extent, Line, derive, unheard
 from vbench.analysis.regimes import Regime, regimes
 from vbench.analysis.verdict import dominant_terms, judge, parse_claim
 from vbench.errors import AxisError
@@ -118,6 +118,14 @@ def certificate(
         attention_share=_shares(figures, share_grids, announce),
         memory=tuple(_memory(memory, lattice[0] if lattice else (1, 1, 1))) if memory else (),
     )
+
+
+def degrees_of(formula: str | None) -> Extent | None:
+    """The degrees of a formula along T, H and W."""
+    if formula is None:
+        return None
+    t, h, w = sympy.Poly(_parsed(formula), *SYMBOLS).degree_list()
+    return max(t, 0), max(h, 0), max(w, 0)  # SymPy gives nought the degree of minus infinity
 
 
 def _derived(count: Count, hint: Hint, announce: Announce) -> Derived | None:

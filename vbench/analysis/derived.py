@@ -6,17 +6,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vbench.cell import Cell
-from vbench.results import Counts, ProcessRun
+from vbench.results import Counts, Environment, ProcessRun
 from vbench.stats import UNKNOWN, median, median_interval
 
 
-def latency_columns(processes: Sequence[ProcessRun]) -> dict[str, float]:
+def latency_columns(processes: Sequence[ProcessRun], drift: float = 0.0) -> dict[str, float]:
     """The latency in seconds: the median over processes of each process's median, with its 95 % interval.
 
     The interval is over processes, not samples: what one process says of its own spread tells little about the next
-    one. A single process has no interval (NaN bounds).
+    one. It is widened by the `drift` that the processes of a cell share (`vbench.analysis.drift`). A single process
+    has no interval (NaN bounds).
     """
-    interval = median_interval([median(run.latency_s) for run in processes])
+    interval = median_interval([median(run.latency_s) for run in processes], drift=drift)
     return {
         "latency_median_s": interval.estimate,
         "latency_low_s": interval.low,
@@ -25,7 +26,7 @@ def latency_columns(processes: Sequence[ProcessRun]) -> dict[str, float]:
 
 
 def process_columns(processes: Sequence[ProcessRun]) -> dict[str, Any]:
-    """What a cell's processes observed together: peaks in bytes are the largest, reasons and kernels are joined."""
+    """What a cell's processes observed together: peaks in bytes are the largest, kernels are joined."""
     tensor_peaks = [run.tensor_peak_bytes for run in processes if run.tensor_peak_bytes is not None]
     return {
         "kernel_ran": _joined(run.kernel_ran for run in processes),
@@ -33,8 +34,18 @@ def process_columns(processes: Sequence[ProcessRun]) -> dict[str, Any]:
         "peak_memory_bytes": max(run.peak_memory_bytes for run in processes),
         "samples": sum(len(run.latency_s) for run in processes),
         "processes": len(processes),
-        "quality": _joined(run.quality for run in processes if run.quality != "clean") or "clean",
+        "quality": _quality(processes),
     }
+
+
+def process_peak_bytes(counts: Counts, environment: Environment | None) -> int | None:
+    """Predicted peak of a process that runs the cell: floor + tensor peak + workspace; None where one is not known.
+
+    On CUDA the floor is the context, which a measured peak, what the allocator reserved, does not hold.
+    """
+    if counts.workspace_bytes is None or environment is None or not environment.floor_bytes:
+        return None
+    return environment.floor_bytes + counts.predicted_peak_bytes + counts.workspace_bytes
 
 
 def rates(cell: Cell, counts: Counts, latency_s: float) -> dict[str, float]:
@@ -48,6 +59,15 @@ def rates(cell: Cell, counts: Counts, latency_s: float) -> dict[str, float]:
         "frames_per_second": frames / latency_s,
         "flops_per_second": 2 * counts.macs / latency_s,
     }
+
+
+def _quality(processes: Sequence[ProcessRun]) -> str:
+    """Clean where every process was; else what disturbed the one with most to tell, and how many others there were."""
+    noisy = [run.quality for run in processes if run.quality != "clean"]
+    if not noisy:
+        return "clean"
+    others = f" (and {len(noisy) - 1} more of {len(processes)} processes)" if len(noisy) > 1 else ""
+    return max(noisy, key=lambda quality: quality.count(";")) + others
 
 
 def _joined(words: Iterable[str]) -> str:

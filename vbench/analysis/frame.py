@@ -11,7 +11,8 @@ from typing import Any, TypedDict
 
 import pandas as pd
 
-from vbench.analysis.derived import latency_columns, process_columns, rates
+from vbench.analysis.derived import latency_columns, process_columns, process_peak_bytes, rates
+from vbench.analysis.drift import drifts
 from vbench.results import Counts, Environment, Measured, Record
 
 COLUMNS = (
@@ -53,7 +54,8 @@ def records_frame(records: Iterable[Record], environments: Mapping[str, Environm
     holds; see `default_clips`.
     """
     records = list(records)
-    rows = [_row(record, environments) for record in last_clean_attempts(records)]
+    drift = drifts(records)
+    rows = [_row(record, environments, drift.get(record.environment, 0.0)) for record in last_clean_attempts(records)]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     kinds: dict[str, Any] = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(WHOLE, "Int64")
     frame = frame.astype(kinds | dict.fromkeys(TEXT, "object") | {"checkpointing": "bool"})
@@ -91,9 +93,7 @@ def last_clean_attempts(records: Iterable[Record]) -> list[Record]:
 
 
 def _rank(record: Record) -> tuple[bool, bool]:
-    if not isinstance(record, Measured):
-        return False, False
-    return True, process_columns(record.processes)["quality"] == "clean"
+    return isinstance(record, Measured), isinstance(record, Measured) and record.is_clean
 
 
 def _extent(clip: DefaultClip) -> tuple[int, int, int]:
@@ -114,7 +114,7 @@ def _default_clips(records: Iterable[Record]) -> dict[str, DefaultClip]:
     }
 
 
-def _row(record: Record, environments: Mapping[str, Environment]) -> dict[str, Any]:
+def _row(record: Record, environments: Mapping[str, Environment], drift: float) -> dict[str, Any]:
     cell, environment = record.cell, environments.get(record.environment)
     row: dict[str, Any] = {
         "cell": cell.id,
@@ -129,8 +129,9 @@ def _row(record: Record, environments: Mapping[str, Environment]) -> dict[str, A
     }
     if record.counts is not None:
         row |= _count_columns(record.counts)
+        row["predicted_process_peak_bytes"] = process_peak_bytes(record.counts, environment)
     if isinstance(record, Measured):
-        latency = latency_columns(record.processes)
+        latency = latency_columns(record.processes, drift)
         row |= process_columns(record.processes) | latency | {"stop_reason": record.stop_reason}
         row |= rates(cell, record.counts, latency["latency_median_s"])
     else:

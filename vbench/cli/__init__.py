@@ -12,7 +12,8 @@ from typing import NoReturn
 
 import typer
 
-from vbench.cli import catalog, counting, judging, reading, sweeping
+from vbench.cli import auditing, catalog, comparing, counting, fitting, gating, judging, reading, sweeping
+from vbench.cli.interruption import interruptible
 from vbench.cli.options import INTERRUPTED, USERS_MISTAKE
 from vbench.cli.output import fail
 from vbench.errors import VbenchError
@@ -34,14 +35,18 @@ app.command()(reading.tables)
 app.command()(reading.guide)
 app.command()(judging.certify)
 app.command()(judging.claims)
-app.command()(judging.check)
+app.command()(fitting.fit)
+app.command()(comparing.compare)
+app.command()(gating.check)
+app.command()(auditing.audit)
 app.command()(catalog.env)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
     try:
-        code = app(arguments, standalone_mode=False)
+        with interruptible():
+            code = app(arguments, standalone_mode=False)
     except VbenchError as error:
         fail(str(error), USERS_MISTAKE)
     except KeyboardInterrupt:
@@ -54,4 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if type(error).__name__ == "Abort":
             fail("interrupted; the same command resumes", INTERRUPTED)
         raise
+    if code == INTERRUPTED:  # Typer has caught the interrupt, and said nothing
+        fail("interrupted; the same command resumes", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)

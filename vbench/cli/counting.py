@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vbench.cli.options import AsJson
-from vbench.cli.output import console, print_json
-from vbench.errors import AxisError, unknown_name
+from vbench.cli.output import cell_asked, console, print_json
+from vbench.errors import unknown_name
 
 if TYPE_CHECKING:
     from vbench.cell import Cell
@@ -26,15 +27,18 @@ def count(
     batch: Annotated[int, typer.Option(help="Clips at once.")] = 1,
     precision: Annotated[str, typer.Option(help="fp32, tf32, bf16, fp16 or bf16_pure.")] = "fp32",
     kernel: Annotated[str, typer.Option(help="Attention kernel of the predicted peak.")] = "fused",
-    mode: Annotated[str, typer.Option(help="infer.")] = "infer",
+    mode: Annotated[str, typer.Option(help="infer; or train: forward, backward and AdamW.")] = "infer",
     by: ByOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Count parameters, multiply-adds and the predicted memory peak, without running anything."""
     from vbench.measure.support import check_supported
 
-    cell = _counted_cell(name, frames, size, height, width, grids, batch, precision, kernel, mode)
-    check_supported(cell, counted_only=True)
+    cell = cell_asked(
+        name, frames=frames, size=size, height=height, width=width, grids=grids, batch=batch, precision=precision,
+        kernel=kernel, mode=mode,
+    )  # fmt: skip
+    check_supported(replace(cell, mode="infer"), counted_only=True)  # training is counted, too
     if by not in (None, "component", "operator", "module"):
         raise unknown_name("--by", str(by), ("component", "operator", "module"))
     document = _count_document(cell, by)
@@ -42,35 +46,6 @@ def count(
         print_json(document)
     else:
         _print_count(document, by)
-
-
-def _counted_cell(
-    name: str, frames: int | None, size: str | None, height: int | None, width: int | None, grids: str | None,
-    batch: int, precision: str, kernel: str, mode: str,
-) -> Cell:  # fmt: skip
-    """The one cell that the flags of `count` name."""
-    from vbench.cell import Cell
-    from vbench.grid import parse_grid, parse_size
-    from vbench.measure.subject import facts
-
-    known = facts(name)
-    extent = known.default
-    if known.unit == "tokens":
-        if frames or size or height or width:
-            raise AxisError(f"{name} is an attention pattern: it takes --grids T x H x W, not --frames and --size")
-        extent = parse_grid(grids) if grids else extent
-    elif grids:
-        raise AxisError(f"{name} is a network: it takes --frames and --size, not --grids")
-    else:
-        tall, wide = parse_size(size) if size is not None else extent[1:]
-        extent = tuple(
-            default if given is None else given
-            for given, default in zip((frames, height, width), (extent[0], tall, wide), strict=True)
-        )  # type: ignore[assignment]
-    return Cell(
-        model=name, frames=extent[0], height=extent[1], width=extent[2], unit=known.unit, batch=batch,
-        precision=precision, kernel=kernel, mode=mode,
-    )  # fmt: skip
 
 
 def _count_document(cell: Cell, by: str | None) -> dict[str, Any]:

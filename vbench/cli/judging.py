@@ -1,16 +1,15 @@
-"""Formulas, claims and counted figures held against what is counted now."""
+"""Formulas and claims held against what is counted now."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vbench.cli.options import CHANGED, NO_ANSWER, AsJson, Out, Strict
-from vbench.cli.output import console, fail, print_json
+from vbench.cli.options import CHANGED, AsJson, Out, Strict
+from vbench.cli.output import console, print_json
 
 CERTIFICATES = Path("reports/certificates")
 
@@ -60,34 +59,4 @@ def claims(out: Out = None, strict: Strict = False, as_json: AsJson = False) -> 
     else:
         console().print(claims_table(judged))
     if strict and any(entry.verdict in ("under-states", "contradicted") for entry in judged):
-        sys.exit(CHANGED)
-
-
-def check(
-    baseline: Annotated[Path, typer.Option(help="The committed figures.")] = Path("reports/baseline.json"),
-    update: Annotated[bool, typer.Option("--update", help="Write the figures of now as the baseline.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Gate the counted figures of the catalog exactly against a committed baseline; 1 if any changed."""
-    from importlib import metadata
-
-    from vbench.analysis.baseline import baseline_of, compare, read_baseline, updated, write_baseline
-    from vbench.measure.catalog_counts import catalog_counts
-
-    torch_version = metadata.version("torch")
-    earlier = {} if update and not baseline.exists() else read_baseline(baseline)
-    current = baseline_of(catalog_counts(), torch_version)
-    if not current:
-        fail("nothing was counted", NO_ANSWER)
-    changes = compare(earlier, current, torch_version)
-    broken = [change for change in changes if change.breaks]
-    if update:
-        write_baseline(baseline, updated(earlier, current))
-    if as_json:
-        print_json({"verdict": "changed" if broken else "same", "changed": [asdict(change) for change in changes]})
-    else:
-        for change in changes:
-            print(change)
-        print(f"{len(current)} models counted, {len(broken)} figures changed" + (f"; wrote {baseline}" * update))
-    if broken and not update:
         sys.exit(CHANGED)

@@ -1,11 +1,11 @@
-"""How answers leave: the only room that prints, and the files of a sweep as the commands read them."""
+"""What the commands share: the cell that their flags name, the records that they read, and how answers leave."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vbench.errors import StoreError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from vbench.cell import Cell
     from vbench.results import Environment, Record
 
 LOG_WIDTH = 160
@@ -27,6 +28,24 @@ def fail(message: str, code: int) -> NoReturn:
 def print_json(document: object) -> None:
     """Print one JSON document."""
     print(json.dumps(document, indent=2))
+
+
+def cell_asked(
+    name: str, *, size: str | None = None, height: int | None = None, width: int | None = None,
+    grids: str | None = None, **axes: Any,
+) -> Cell:  # fmt: skip
+    """The one cell that a command's flags name; --height and --width win over --size."""
+    from vbench.grid import parse_grid, parse_size
+    from vbench.measure.subject import cell_named
+
+    tall, wide = parse_size(size) if size is not None else (None, None)
+    return cell_named(
+        name,
+        height=tall if height is None else height,
+        width=wide if width is None else width,
+        grid=parse_grid(grids) if grids else None,
+        **axes,
+    )
 
 
 def console() -> Console:

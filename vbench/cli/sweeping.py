@@ -33,6 +33,7 @@ def sweep(
     devices: Annotated[str | None, typer.Option(help="cpu, cuda.")] = None,
     threads: Annotated[str | None, typer.Option(help="As in 1,2; default: every core.")] = None,
     processes: Annotated[int | None, typer.Option(help="Processes a cell, at most.")] = None,
+    attempts: Annotated[int | None, typer.Option(help="Times that a noisy cell is measured, at most.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed cells again.")] = False,
     budget: Annotated[str | None, typer.Option(help="Stop in time, as in 10m; says what was left out.")] = None,
     timeout: Annotated[str | None, typer.Option(help="Of one process, as in 5m.")] = None,
@@ -48,7 +49,7 @@ def sweep(
     axes: dict[str, Any] = {axis: _words(axis, text) for axis, text in flags.items() if text is not None}
     if video is not None:
         axes["video"] = video
-    limits = {"budget": budget, "timeout": timeout, "processes": processes}
+    limits = {"budget": budget, "timeout": timeout, "processes": processes, "attempts": attempts}
     limits = {key: value for key, value in limits.items() if value is not None}
     grid = _grid(file, preset, axes, limits, listed_only=dry_run)
     directory = out or Path("reports") / grid.title
@@ -90,7 +91,7 @@ def _grid(
     else:
         grid = read_grid(file or Path(__file__).parents[1] / "presets" / f"{preset}.toml")
         override = grid_from_document({"block": [{"models": ["c3d"]}], **limits}, source="the command line")
-        given = {"budget_s": "budget", "timeout_s": "timeout", "processes": "processes"}
+        given = {"budget_s": "budget", "timeout_s": "timeout", "processes": "processes", "attempts": "attempts"}
         grid = replace(grid, **{name: getattr(override, name) for name, flag in given.items() if flag in limits})
     for plan in grid.plans(known_facts(grid.models())):
         check_supported(plan.cell, counted_only=plan.count_only, elsewhere=listed_only)
@@ -116,6 +117,10 @@ def _sweep(grid: Grid, directory: Path, *, retry_failed: bool) -> None:
     statuses = ", ".join(f"{number} {status}" for status, number in sorted(outcome.statuses.items())) or "nothing new"
     share = units.percent(outcome.inside_s / outcome.elapsed_s) if outcome.statuses else "-"
     print(f"{statuses} in {units.duration(outcome.elapsed_s)}; {share} of it inside cells", file=sys.stderr)
+    if outcome.measured_again or outcome.still_noisy:
+        print(
+            f"noisy cells: {outcome.measured_again} measured again, {outcome.still_noisy} stay noisy", file=sys.stderr
+        )
     written = _report(directory)
     _print_comparison(directory)
     print(f"report: {directory / 'index.html'} (and {len(written) - 1} files beside it)")

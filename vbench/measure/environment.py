@@ -54,6 +54,11 @@ def _fingerprint(described: Environment) -> str:
     return hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
 
 
+def code_of(environment: Environment) -> str:
+    """What changes a count, and no more: the project's commit, torch and a user's own source."""
+    return "/".join((environment.commit, environment.torch, environment.user_source))
+
+
 def memory_bytes() -> int:
     """Memory that this process may use: the machine's, or its control group's if that is less."""
     total = int(psutil.virtual_memory().total)

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import torch
 
 from vbench.measure.protocol import StopRule
+from vbench.measure.timer import Timer, block_for, observed_timer
 from vbench.stats import relative_median_error
 
 Run = Callable[[], object]
 
-SHORT_S = 1e-3  # forwards under this are timed in blocks, so that the clock's own cost stays under 0.1 %
 SLOW_S = 10.0  # forwards over this get one warm-up and three samples
 
 
@@ -28,8 +28,10 @@ class Samples:
     """What timing gave, as it grows."""
 
     warmup_s: list[float] = field(default_factory=list)
+    warmup_stop: str = ""
     latency_s: list[float] = field(default_factory=list)
     block: int = 1
+    timer: Timer | None = None
     stop_reason: str = ""
 
 
@@ -58,16 +60,24 @@ CLOCKS = {"cpu": clock_cpu, "cuda": clock_cuda}
 def warm_up(run: Run, device: str, rule: StopRule, samples: Samples) -> None:
     """Call `run` until its time is flat; a forward over 10 s is called once."""
     clock = CLOCKS[device]
-    while not _is_flat(samples.warmup_s, rule):
+    while not (stop := _why_warm(samples.warmup_s, rule)):
         samples.warmup_s.append(clock(run, 1))
+    samples.warmup_stop = stop
 
 
-def _is_flat(warmup_s: list[float], rule: StopRule) -> bool:
+def _why_warm(warmup_s: list[float], rule: StopRule) -> str:
+    """Why the warm-up is over; empty to go on.
+
+    Flat is where the best of the last two is no faster than the best before them: one slow call ends nothing.
+    """
     if warmup_s and warmup_s[-1] > SLOW_S:
-        return True
-    if len(warmup_s) < rule.min_warmups:
-        return False
-    return sum(warmup_s) > rule.max_warmup_s or warmup_s[-1] >= (1 - rule.flat) * min(warmup_s[:-1])
+        return "a slow forward"
+    if len(warmup_s) < max(3, rule.min_warmups):
+        return ""
+    if sum(warmup_s) > rule.max_warmup_s:
+        return "warm-up time used"
+    is_flat = min(warmup_s[-2:]) >= (1 - rule.flat) * min(warmup_s[:-2])
+    return "flat" if is_flat and sum(warmup_s) >= rule.min_warmup_s else ""
 
 
 def take_samples(
@@ -78,8 +88,8 @@ def take_samples(
     `tell` is given each sample of slow forwards, so that a time-out in a later one loses nothing.
     """
     clock = CLOCKS[device]
-    forward_s = min(samples.warmup_s)
-    samples.block = max(1, round(SHORT_S / forward_s)) if forward_s < SHORT_S else 1
+    samples.timer = observed_timer(clock, device)
+    samples.block = block_for(min(samples.warmup_s), samples.timer, rule)
     started = time.monotonic()
     with _no_garbage_collection():
         while not samples.stop_reason:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -16,8 +17,9 @@ class StopRule:
     """When enough is enough, for one process."""
 
     min_warmups: int = 3
+    min_warmup_s: float = 0.1  # the allocator settles, too: see benchmarks/warmup.py
     max_warmup_s: float = 1.0
-    flat: float = 0.05  # a warm-up that is not faster than all before by this fraction counts as flat
+    flat: float = 0.05  # warm-ups that are not faster than all before them by this fraction are flat
     min_samples: int = 5
     max_samples: int = 200
     min_time_s: float = 0.2
@@ -44,4 +46,7 @@ class Refusal:
 
 def enter_worker(task: str, connection: Connection, *arguments: Any) -> None:
     """Run one of the worker's tasks, `measure` or `count`; the first thing a fresh process does."""
-    getattr(importlib.import_module(WORKER), task)(connection, *arguments)
+    try:
+        getattr(importlib.import_module(WORKER), task)(connection, *arguments)
+    except BrokenPipeError:  # the parent is gone, and this process has nobody to work for
+        os._exit(1)

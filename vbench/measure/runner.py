@@ -7,16 +7,13 @@ error, a crash, a kill, a time-out) becomes a record; the sweep goes on.
 from __future__ import annotations
 
 import multiprocessing
-import signal
-import sys
 import threading
 import time
-import types
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,16 +21,14 @@ from typing import Any
 
 from vbench.cell import Cell
 from vbench.measure.environment import available_bytes, usable_cores
+from vbench.measure.processes import GRACE_S, receive, started_process
 from vbench.measure.protocol import OUT_OF_MEMORY, WORKER, Refusal, Sample, StopRule, enter_worker
 from vbench.measure.subject import subject_of
 from vbench.results import Counted, Counts, Failed, Measured, ProcessRun, Record, Skipped
 from vbench.stats import median
-from vbench.units import seconds, size
+from vbench.units import size
 
-FLOOR_BYTES = 400 * 2**20  # resident in a process that has imported torch and run a product
-GRACE_S = 10.0  # a worker ends itself at its time-out; one that hangs is killed this much later
-
-_ONE_START_AT_A_TIME = threading.Lock()
+FLOOR_BYTES = 400 * 2**20  # of a process beside its network, where it was not measured
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +38,7 @@ class Settings:
     timeout_s: float = 300.0
     processes: int | None = None  # None: by the length of a forward
     accelerator_bytes: int = 0  # memory of the CUDA device, where there is one
+    floor_bytes: int = 0  # of a process beside its network; 0: not measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +63,55 @@ class Runner:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([WORKER])
 
-    def count(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Counts | Refusal]]:
-        """Count every cell, as they come, in a process for each core: nothing is timed meanwhile."""
+    def count(self, cells: Sequence[Cell]) -> Generator[tuple[Cell, Counts | Refusal]]:
+        """Count every cell, as they come, in a process for each core: nothing is timed meanwhile.
+
+        Close the generator to stop early; its processes are gone then.
+        """
         answers: SimpleQueue[tuple[Cell, Counts | Refusal] | BaseException] = SimpleQueue()
+        crew = _Crew()
 
         def count_share(share: Sequence[Cell]) -> None:
             try:
-                for answer in self._count_in_turn(share):
+                for answer in self._count_in_turn(share, crew):
                     answers.put(answer)
             except BaseException as error:  # for the caller, who waits on the queue
                 answers.put(error)
 
-        crew = usable_cores()
-        for share in (cells[index::crew] for index in range(crew)):
-            threading.Thread(target=count_share, args=(share,), daemon=True).start()
-        for _ in cells:
-            answer = answers.get()
-            if isinstance(answer, BaseException):
-                raise answer
-            yield answer
+        shares = [cells[index :: usable_cores()] for index in range(min(len(cells), usable_cores()))]
+        threads = [threading.Thread(target=count_share, args=(share,), daemon=True) for share in shares]
+        try:
+            for thread in threads:
+                thread.start()
+            for _ in cells:
+                answer = answers.get()
+                if isinstance(answer, BaseException):
+                    raise answer
+                yield answer
+        finally:
+            crew.dismiss()
+            for thread in threads:
+                thread.join()
 
-    def _count_in_turn(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Counts | Refusal]]:
+    def _count_in_turn(self, cells: Sequence[Cell], crew: _Crew) -> Iterator[tuple[Cell, Counts | Refusal]]:
         """Count the cells one after another; a process that dies on one takes no other with it."""
         left = list(cells)
-        while left:
+        while left and not crew.is_dismissed:
             with self._worker("count", left) as (process, connection):
+                crew.join(process)
                 while left:
-                    answer = _receive(process, connection, self._settings.timeout_s)
+                    answer = receive(process, connection, self._settings.timeout_s)
+                    if crew.is_dismissed:
+                        return
                     yield left.pop(0), answer
                     if process.exitcode is not None or (isinstance(answer, Refusal) and answer.is_final):
                         break
+
+    def floor_bytes(self, device: str, threads: int) -> int:
+        """What a worker occupies beside any network, measured now; 0 where it cannot say."""
+        with self._worker("floor", device, threads) as (process, connection):
+            answer = receive(process, connection, self._settings.timeout_s)
+        return answer if isinstance(answer, int) else 0
 
     def record_of_count(self, cell: Cell, counts: Counts | Refusal) -> Record:
         """The record of a cell that is counted and not run."""
@@ -112,7 +127,7 @@ class Runner:
     def measure(self, cell: Cell, counts: Counts, journal: Journal) -> Record:
         """Run one cell in fresh processes until there are enough of them."""
         frame = self._frame(cell)
-        lacking = _lacking_memory(cell, counts, self._settings.accelerator_bytes)
+        lacking = _lacking_memory(cell, counts, self._settings)
         if lacking:
             return Skipped(**frame, reason=lacking, counts=counts)
         runs = journal.earlier(cell)
@@ -137,7 +152,7 @@ class Runner:
         samples: list[float] = []
         with self._worker("measure", cell, StopRule(), timeout_s) as (process, connection):
             while True:
-                answer = _receive(process, connection, started + timeout_s + GRACE_S - time.monotonic())
+                answer = receive(process, connection, started + timeout_s + GRACE_S - time.monotonic())
                 if not isinstance(answer, Sample):
                     break
                 samples.append(answer.latency_s)
@@ -148,57 +163,32 @@ class Runner:
         assert isinstance(answer, ProcessRun), f"a worker answered {answer!r}"
         return replace(answer, harness_s=time.monotonic() - started - answer.inside_s)
 
-    @contextmanager
-    def _worker(self, task: str, *arguments: Any) -> Iterator[tuple[ForkServerProcess, Connection]]:
-        """A worker and the connection to it; on leaving it is gone, whatever it was doing."""
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=enter_worker, args=(task, theirs, *arguments), daemon=True)
-        with without_main():
-            process.start()
-        theirs.close()
-        try:
-            yield process, ours
-        finally:
-            process.kill()
-            process.join()
-            ours.close()
+    def _worker(self, task: str, *arguments: Any) -> AbstractContextManager[tuple[ForkServerProcess, Connection]]:
+        return started_process(self._context, enter_worker, task, *arguments)
 
     def _frame(self, cell: Cell) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return {"cell": cell, "subject": subject_of(cell), "environment": self._fingerprint, "started_at": now}
 
 
-@contextmanager
-def without_main() -> Iterator[None]:
-    """Keep a fresh process from importing the caller's script again: it needs this package and nothing else."""
-    with _ONE_START_AT_A_TIME:
-        main, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = main
+class _Crew:
+    """The processes that count side by side, and an end to their work that none of them can miss."""
 
+    def __init__(self) -> None:
+        self.is_dismissed = False
+        self._processes: list[ForkServerProcess] = []
 
-def _receive(process: ForkServerProcess, connection: Connection, timeout_s: float) -> Any:
-    """The worker's next message, asleep until it comes; a Refusal where none will come."""
-    ready = wait([connection, process.sentinel], max(0.0, timeout_s))
-    if not ready:
-        return Refusal(f"time-out: no answer in {seconds(timeout_s)}", is_final=True)
-    try:
-        if connection.poll():
-            return connection.recv()
-    except (EOFError, OSError):
-        pass
-    process.join(GRACE_S)
-    return Refusal(_cause_of_death(process.exitcode), is_final=True)
+    def join(self, process: ForkServerProcess) -> None:
+        """Take the process in; too late, it ends at once."""
+        self._processes.append(process)
+        if self.is_dismissed:
+            process.kill()
 
-
-def _cause_of_death(exitcode: int | None) -> str:
-    if exitcode == -signal.SIGKILL:
-        return f"{OUT_OF_MEMORY}, or killed by hand: the process got SIGKILL"
-    if exitcode is not None and exitcode < 0:
-        return f"crash: the process got {signal.Signals(-exitcode).name}"
-    return f"crash: the process ended with exit code {exitcode}"
+    def dismiss(self) -> None:
+        """End all, those who join from now on included."""
+        self.is_dismissed = True
+        for process in self._processes:
+            process.kill()
 
 
 def _salvaged(samples: Sequence[float], process: ForkServerProcess) -> ProcessRun:
@@ -212,12 +202,18 @@ def _salvaged(samples: Sequence[float], process: ForkServerProcess) -> ProcessRu
     )  # fmt: skip
 
 
-def _lacking_memory(cell: Cell, counts: Counts, accelerator_bytes: int) -> str:
-    """Why the cell is predicted not to fit; empty where it fits."""
+def _lacking_memory(cell: Cell, counts: Counts, settings: Settings) -> str:
+    """Why the cell's process is predicted not to fit; empty where it fits.
+
+    On CUDA the allocator's free blocks do not count against the cell: under pressure they are given back.
+    """
     if cell.device == "cuda":
-        predicted, available = counts.predicted_peak_bytes, accelerator_bytes
+        predicted = counts.predicted_peak_bytes + settings.floor_bytes
+        available = settings.accelerator_bytes
     else:
-        predicted, available = counts.predicted_peak_bytes + FLOOR_BYTES, available_bytes()
+        workspace_bytes = counts.workspace_bytes or 0
+        predicted = counts.predicted_peak_bytes + workspace_bytes + (settings.floor_bytes or FLOOR_BYTES)
+        available = available_bytes()
     if predicted <= available:
         return ""
     return f"{OUT_OF_MEMORY}, predicted: {size(predicted)} needed, {size(available)} available"

@@ -65,6 +65,31 @@ def facts(name: str) -> ModelFacts:
     return ModelFacts(unit="pixels", default=(clip.frames, clip.height, clip.width))
 
 
+def cell_named(
+    name: str,
+    *,
+    frames: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    grid: Extent | None = None,
+    **axes: Any,
+) -> Cell:
+    """The cell of a model at its default clip or grid, but for what is given: frames and pixels, or tokens.
+
+    Raises:
+        UnknownNameError: no such model.
+        AxisError: pixels for a pattern, tokens for a network, or an axis' value that cannot be.
+    """
+    known = facts(name)
+    if known.unit == "tokens" and any((frames, height, width)):
+        raise AxisError(f"{name} is an attention pattern: it takes --grids T x H x W, not --frames and --size")
+    if known.unit == "pixels" and grid:
+        raise AxisError(f"{name} is a network: it takes --frames and --size, not --grids")
+    asked = grid or (frames, height, width)
+    t, h, w = (default if given is None else given for given, default in zip(asked, known.default, strict=True))
+    return Cell(model=name, frames=t, height=h, width=w, unit=known.unit, **axes)
+
+
 def subject_of(cell: Cell) -> Subject:
     """What the record of `cell` says of its model; imports no torch."""
     card = card_of(cell.model)

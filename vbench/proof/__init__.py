@@ -5,6 +5,7 @@ Knows both, which do not know each other.
 
 from vbench.proof.certification import certify as certify
 from vbench.proof.certification import certify_each as certify_each
+from vbench.proof.certification import degrees as degrees
 from vbench.proof.evidence import complete_certificates as complete_certificates
 from vbench.proof.evidence import complete_frame as complete_frame
 from vbench.proof.evidence import judge_by_counts as judge_by_counts

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 
-from vbench.analysis.certificate import Certificate, Figures, certificate
+from vbench.analysis.certificate import Certificate, Figures, certificate, degrees_of
 from vbench.analysis.polynomial import BASE, Extent, Line, hinted_line, line_grids
 from vbench.cell import Cell
 from vbench.errors import AxisError
@@ -50,7 +50,17 @@ def certify(name: str, claim: str | None = None) -> Certificate:
     return _certify(name, claim, Counter(name))
 
 
-def _certify(name: str, claim: str | None, counter: Counter) -> Certificate:
+def degrees(name: str) -> dict[str, Extent | None]:
+    """The degrees along T, H and W of the derived MACs and attention MACs; None for what is no polynomial.
+
+    Raises:
+        AxisError: the model's clip is fixed.
+    """
+    proved = _certify(name, None, Counter(name), with_memory=False)
+    return {"macs": degrees_of(proved.macs), "attention_macs": degrees_of(proved.attention_macs)}
+
+
+def _certify(name: str, claim: str | None, counter: Counter, *, with_memory: bool = True) -> Certificate:
     card = card_of(name)
     cell_of = _cells(name)
     if is_users(name) and card.kind == "pattern":
@@ -67,7 +77,7 @@ def _certify(name: str, claim: str | None, counter: Counter) -> Certificate:
         units,
         counter.figures,
         claim=claim or card.claimed,
-        memory=peak if card.kind == "pattern" else None,
+        memory=peak if with_memory and card.kind == "pattern" else None,
         hint=_hint(card.lattice, counter),
         announce=counter.announce,
     )

@@ -1,7 +1,8 @@
 """The runner with real processes: what a network does wrong is a record, and nothing stays behind."""
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
@@ -9,8 +10,10 @@ import pytest
 
 from vbench.cell import Cell
 from vbench.measure.protocol import Refusal
+from vbench.measure.quality import judged
 from vbench.measure.runner import Journal, Runner, Settings, processes_for
-from vbench.results import Counted, Counts, Failed, Measured, ProcessRun, Record, Skipped
+from vbench.results import Counted, Counts, Failed, Measured, ProcessRun, Record, Skipped, process_from_json
+from vbench.stats import median
 
 NO_JOURNAL = Journal(lambda _: [], lambda _cell, _run: None)
 CORE = Cell(model="core:space", frames=2, height=4, width=4, unit="tokens")
@@ -146,3 +149,19 @@ print(record.status, "torch" in sys.modules)
 
 def _indented(code: str) -> str:
     return "\n".join("    " + line for line in code.strip().splitlines())
+
+
+def test_every_process_tells_its_clock_its_warm_up_and_what_went_on_beside_it() -> None:
+    record = measure(CORE, processes=1)
+    assert isinstance(record, Measured)
+    (run,) = record.processes
+    assert run.clock_resolution_s is not None
+    assert run.clock_cost_s is not None
+    sample_s = run.block * median(run.latency_s)
+    assert run.clock_resolution_s + run.clock_cost_s <= 1e-3 * sample_s
+    assert run.warmup_stop in {"flat", "warm-up time used"}
+    assert len(run.warmup_s) >= 3
+    assert len(run.probe_s) == 4
+    assert {"others_cores", "waited_fraction", "busy_threads"} <= set(run.disturbance)
+    assert run.quality == judged(run.disturbance)
+    assert process_from_json(json.loads(json.dumps(asdict(run)))) == run
