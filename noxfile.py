@@ -58,9 +58,17 @@ def report(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def regression(session: nox.Session) -> None:
-    """Gate the counted figures exactly against reports/baseline.json."""
+    """Gate the counted figures exactly against reports/baseline.json; `-- --against main` times cells, too."""
     install(session)
     session.run("vbench", "check", *session.posargs)
+
+
+@nox.session(default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Time tests/benchmarks with pytest-benchmark, and save its JSON with our figures in `extra_info`."""
+    install(session, "tests")
+    saved = "--benchmark-json=reports/benchmarks.json"
+    session.run("pytest", "tests/benchmarks", "--benchmark-enable", saved, *session.posargs)
 
 
 @nox.session(default=False)
