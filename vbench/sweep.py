@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from vbench.analysis.pace import Pace
 from vbench.cell import Cell
 from vbench.errors import AxisError
 from vbench.forecast import Backlog, Forecast, turns_of_use
@@ -70,6 +71,7 @@ class Sweep:
         self._outcome = Outcome(directory)
         self._settings = Settings(timeout_s=grid.timeout_s, processes=grid.processes)
         self._forecast = Forecast(self._settings)
+        self._pace = Pace()
         self._progress = _Progress(listener)
         self._started_s = 0.0
         self._measures = False  # or only counts
@@ -104,6 +106,7 @@ class Sweep:
         records, broken = self._store.resume()
         for record in records:
             self._known[record.cell, record.environment].append(record)
+            self._pace.learn(record)
         self._counted_before = self._store.counts()
         return broken
 
@@ -179,7 +182,7 @@ class Sweep:
 
     def _is_noisy(self, cell: Cell) -> bool:
         measured = [record for record in self._records_of(cell) if isinstance(record, Measured)]
-        return bool(measured) and not any(record.is_clean for record in measured)
+        return bool(measured) and not any(self._pace.is_clean(record) for record in measured)
 
     def _counted(self, cells: Sequence[Cell]) -> dict[Cell, Counts]:
         """What the cells cost, from an earlier run where it counted them; one that cannot be counted becomes a row."""
@@ -262,6 +265,7 @@ class Sweep:
             if isinstance(record, Measured):
                 self._outcome.inside_s += sum(run.inside_s for run in record.processes)
                 self._forecast.learn(record)
+                self._pace.learn(record)
         if kept:
             self._store.append(*kept)
 

@@ -6,6 +6,8 @@ The probes of a sweep are a one-way layout, cells by processes; the component of
 Casella and McCulloch, "Variance Components", 1992, section 3.6: the ANOVA estimator) is the shared movement. Every
 interval of that environment is widened by it.
 
+Cells that ran while the machine was slow (`vbench.analysis.pace`) are noisy, and left out here.
+
 Differs from a covariate: a cell is not corrected by its own probe, whose noise and whose other mix of arithmetic and
 memory would come in with the correction.
 """
@@ -18,10 +20,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vbench.analysis.pace import PROBES, Pace
 from vbench.results import Measured, ProcessRun, Record
 
 LEAST_CELLS = 5  # fewer tell nothing of how cells differ
-PROBES = 4  # product and copy, before and after the samples
 
 
 def drifts(records: Iterable[Record]) -> dict[str, float]:
@@ -30,8 +32,10 @@ def drifts(records: Iterable[Record]) -> dict[str, float]:
     The larger of the two probes' figures. Environments with fewer than five clean cells that were probed have none.
     """
     cells: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
+    records = list(records)
+    pace = Pace(records)
     for record in records:
-        if isinstance(record, Measured) and len(logs := _log_probes(record.processes)) > 1:
+        if isinstance(record, Measured) and not pace.is_slow(record) and len(logs := _log_probes(record.processes)) > 1:
             cells[record.environment].append(logs)
     return {
         environment: max(_between([logs[:, kind] for logs in groups]) for kind in range(PROBES // 2))

@@ -1,7 +1,8 @@
 """Records to one table, one row a cell: what `records.csv` holds.
 
 Where a cell has several records, the row shows the last clean attempt: a measured record goes before one of another
-status, a clean one before a noisy one, a later one before an earlier one. What nothing has measured is empty, never 0.
+status, a clean one, by a machine at its own pace, before a noisy one, a later one before an earlier one. What nothing
+has measured is empty, never 0.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import pandas as pd
 
 from vbench.analysis.derived import latency_columns, process_columns, process_peak_bytes, rates
 from vbench.analysis.drift import drifts
+from vbench.analysis.pace import Pace
 from vbench.results import Counts, Environment, Measured, Record
 
 COLUMNS = (
@@ -54,8 +56,9 @@ def records_frame(records: Iterable[Record], environments: Mapping[str, Environm
     holds; see `default_clips`.
     """
     records = list(records)
-    drift = drifts(records)
-    rows = [_row(record, environments, drift.get(record.environment, 0.0)) for record in last_clean_attempts(records)]
+    drift, pace = drifts(records), Pace(records)
+    shown = last_clean_attempts(records, pace)
+    rows = [_row(record, environments, drift.get(record.environment, 0.0), pace) for record in shown]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     kinds: dict[str, Any] = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(WHOLE, "Int64")
     frame = frame.astype(kinds | dict.fromkeys(TEXT, "object") | {"checkpointing": "bool"})
@@ -82,18 +85,18 @@ def at_default_clip(frame: pd.DataFrame) -> pd.Series[bool]:
     return pd.Series(own, index=frame.index, dtype=bool)
 
 
-def last_clean_attempts(records: Iterable[Record]) -> list[Record]:
+def last_clean_attempts(records: Iterable[Record], pace: Pace) -> list[Record]:
     """The record that stands for each cell id, in the order in which cells first appear."""
     best: dict[str, Record] = {}
     for record in records:
         known = best.get(record.cell.id)
-        if known is None or _rank(record) >= _rank(known):
+        if known is None or _rank(record, pace) >= _rank(known, pace):
             best[record.cell.id] = record
     return list(best.values())
 
 
-def _rank(record: Record) -> tuple[bool, bool]:
-    return isinstance(record, Measured), isinstance(record, Measured) and record.is_clean
+def _rank(record: Record, pace: Pace) -> tuple[bool, bool]:
+    return isinstance(record, Measured), isinstance(record, Measured) and pace.is_clean(record)
 
 
 def _extent(clip: DefaultClip) -> tuple[int, int, int]:
@@ -114,7 +117,7 @@ def _default_clips(records: Iterable[Record]) -> dict[str, DefaultClip]:
     }
 
 
-def _row(record: Record, environments: Mapping[str, Environment], drift: float) -> dict[str, Any]:
+def _row(record: Record, environments: Mapping[str, Environment], drift: float, pace: Pace) -> dict[str, Any]:
     cell, environment = record.cell, environments.get(record.environment)
     row: dict[str, Any] = {
         "cell": cell.id,
@@ -133,6 +136,7 @@ def _row(record: Record, environments: Mapping[str, Environment], drift: float) 
     if isinstance(record, Measured):
         latency = latency_columns(record.processes, drift)
         row |= process_columns(record.processes) | latency | {"stop_reason": record.stop_reason}
+        row["quality"] = pace.quality(record, row["quality"])
         row |= rates(cell, record.counts, latency["latency_median_s"])
     else:
         row["reason"] = getattr(record, "reason", "")

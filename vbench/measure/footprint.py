@@ -32,6 +32,7 @@ from vbench.measure.subject import all_inputs, build_network, input_shape
 from vbench.measure.training import TrainingStep, check_trainable
 from vbench_models.layers import cache
 
+SELECTING = frozenset(("aten::index_select", "aten::gather", "aten::index", "aten::embedding"))
 MOVE_NOTHING = frozenset(  # they ask for a property, set aside memory or look at it in another shape
     ("prim::device", "aten::_unsafe_view", "aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty")
 )
@@ -140,9 +141,10 @@ class LiveBytes(TorchDispatchMode):
         self.see(out)
         if self._device == "cpu":
             self.pass_by(self._scratch(func, args, kwargs))
-        if not (func.is_view or func._overloadpacket._qualified_op_name in MOVE_NOTHING):
+        name = func._overloadpacket._qualified_op_name
+        if not (func.is_view or name in MOVE_NOTHING):
             written = out[0] if "dot_product" in str(func) else out  # a forward alone needs no log-sum-exp
-            self.move((args, kwargs, written))
+            self.move((args, kwargs, written), reads_what_it_writes=name in SELECTING)
         return out
 
     def see(self, tensors: object) -> None:
@@ -163,9 +165,15 @@ class LiveBytes(TorchDispatchMode):
             self.history += [(block, size), (block, -size)]
             self.peak = max(self.peak, self.live + size)
 
-    def move(self, tensors: object) -> None:
-        """Count the bytes of an operator's operands and results, each once."""
-        self.moved += sum(tensor.numel() * tensor.element_size() for tensor in _leaves(tensors))
+    def move(self, tensors: object, *, reads_what_it_writes: bool = False) -> None:
+        """Count the bytes of an operator's operands and results, each once.
+
+        Of the first operand of a selection no more than is selected is read.
+        """
+        sizes = [tensor.numel() * tensor.element_size() for tensor in _leaves(tensors)]
+        if reads_what_it_writes:
+            sizes[0] = min(sizes[0], sizes[-1])
+        self.moved += sum(sizes)
 
     def _scratch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
         if func.namespace != OWN_OPERATORS:

@@ -20,6 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._pytree import tree_leaves
 
 MEMORY_EVENT = "[memory]"
+Held = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +28,17 @@ class Peak:
     """Bytes at the highest point of one call."""
 
     process_bytes: int
-    tensor_bytes: int  # what was held before the call included
+    tensor_bytes: int | None  # what was held before the call included; None: not watched
 
 
-def peak_on_cpu(run: Callable[[], object], held: Callable[[], object]) -> Peak:
+def peak_on_cpu(run: Callable[[], object], held: Held | None) -> Peak:
     """The resident peak of the process while `run` runs, and that of its tensors while it runs again.
 
-    `held` gives the tensors that are alive before and after a run: parameters, buffers, inputs, optimiser state.
+    `held` gives the tensors that are alive before and after a run: parameters, buffers, inputs, optimiser state; with
+    None there is no second run.
     """
     process_bytes = resident_peak(run)
-    return Peak(process_bytes, bytes_of(held()) + allocated_peak(run))
+    return Peak(process_bytes, None if held is None else bytes_of(held()) + allocated_peak(run))
 
 
 def resident_peak(run: Callable[[], object]) -> int:
@@ -48,13 +50,13 @@ def resident_peak(run: Callable[[], object]) -> int:
 
 def reserved_peak(run: Callable[[], object]) -> int:
     """Bytes that the CUDA allocator has reserved at most while `run` runs."""
-    return peak_on_cuda(run, lambda: ()).process_bytes
+    return peak_on_cuda(run, None).process_bytes
 
 
 PROCESS_PEAKS = {"cpu": resident_peak, "cuda": reserved_peak}
 
 
-def peak_on_cuda(run: Callable[[], object], held: Callable[[], object]) -> Peak:  # noqa: ARG001 - the allocator knows
+def peak_on_cuda(run: Callable[[], object], held: Held | None) -> Peak:  # noqa: ARG001 - the allocator knows
     """What the allocator reserved and what tensors occupied at most while `run` runs."""
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()

@@ -17,15 +17,16 @@ class StopRule:
     """When enough is enough, for one process."""
 
     min_warmups: int = 3
-    min_warmup_s: float = 0.1  # the allocator settles, too: see benchmarks/warmup.py
+    min_warmup_s: float = 0.06  # the allocator settles, too: see benchmarks/warmup.py
     max_warmup_s: float = 1.0
     flat: float = 0.05  # warm-ups that are not faster than all before them by this fraction are flat
     min_samples: int = 5
     max_samples: int = 200
     min_time_s: float = 0.2
-    max_time_s: float = 0.5
+    max_time_s: float = 0.4
     precision: float = 0.01  # half width of the median's 95 % interval, as a fraction of the median
     slow_samples: int = 3
+    watch_tensors: bool = True  # once a cell: what torch's allocator hands out is the same in every process
 
 
 @dataclass(frozen=True, slots=True)

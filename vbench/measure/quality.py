@@ -19,7 +19,7 @@ LIMITS = {
     "waited_fraction": (0.03, "its threads waited for a processor {:.1%} of the time"),
     "cpu_pressure": (0.10, "tasks waited for a processor {:.0%} of the time"),
     "memory_pressure": (0.01, "tasks waited for memory {:.1%} of the time"),
-    "involuntary_switches_per_s": (40.0, "each thread was put aside {:.0f} times a second"),
+    "involuntary_switches_per_s": (100.0, "each thread was put aside {:.0f} times a second"),
     "major_faults": (0, "{:.0f} pages were read from disk"),
     "swapped_pages": (0, "{:.0f} pages were swapped"),
     "clock_change": (0.10, "the processor's clock changed by {:.0%}"),

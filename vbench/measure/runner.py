@@ -132,7 +132,7 @@ class Runner:
             return Skipped(**frame, reason=lacking, counts=counts)
         runs = journal.earlier(cell)
         while len(runs) < self._wanted(runs):
-            answer = self._run_once(cell)
+            answer = self._run_once(cell, is_first=not runs)
             if not isinstance(answer, ProcessRun):
                 status = Skipped if answer.is_unsupported else Failed
                 return status(**frame, reason=answer.reason, counts=counts)
@@ -146,11 +146,11 @@ class Runner:
         by_length = processes_for(min(median(run.latency_s) for run in runs))
         return min(self._settings.processes or by_length, by_length)
 
-    def _run_once(self, cell: Cell) -> ProcessRun | Refusal:
+    def _run_once(self, cell: Cell, *, is_first: bool) -> ProcessRun | Refusal:
         """One fresh process of a cell: what it measured, or why it did not."""
         started, timeout_s = time.monotonic(), self._settings.timeout_s
         samples: list[float] = []
-        with self._worker("measure", cell, StopRule(), timeout_s) as (process, connection):
+        with self._worker("measure", cell, StopRule(watch_tensors=is_first), timeout_s) as (process, connection):
             while True:
                 answer = receive(process, connection, started + timeout_s + GRACE_S - time.monotonic())
                 if not isinstance(answer, Sample):

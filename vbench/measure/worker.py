@@ -114,7 +114,7 @@ def _measure(connection: Connection, cell: Cell, rule: StopRule, deadline_s: flo
         run = Forward(network, inputs)
         around = _latency_pass(run, cell.device, rule, samples, deadline_s=deadline_s, tell=_teller(connection))
         memory_started = time.perf_counter()
-        peak = PEAKS[cell.device](run, lambda: (list(network.parameters()), list(network.buffers()), inputs))
+        peak = PEAKS[cell.device](run, (lambda: _held(network, inputs)) if rule.watch_tensors else None)
     return ProcessRun(
         latency_s=tuple(samples.latency_s),
         block=samples.block,
@@ -159,6 +159,10 @@ def _latency_pass(
 def _no_probe() -> tuple[float, ...]:
     """On CUDA a probe would change what the allocator reserves."""
     return ()
+
+
+def _held(network: nn.Module, inputs: tuple[object, ...]) -> object:
+    return list(network.parameters()), list(network.buffers()), inputs
 
 
 def _teller(connection: Connection) -> Callable[[float], None]:

@@ -135,3 +135,13 @@ def test_moved_bytes_are_read_and_written_ones() -> None:
     with torch.device("meta"):
         network = nn.ReLU()
     assert footprint(network, torch.Size((1000,))).op_bytes == 2 * 1000 * FLOAT
+
+
+def test_a_selection_reads_no_more_than_it_selects() -> None:
+    class Picks(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            rows = torch.empty(3, dtype=torch.long, device=x.device)
+            return x.index_select(0, rows)
+
+    index, picked = 3 * 8, 3 * 5 * FLOAT
+    assert footprint(Picks(), torch.Size((1000, 5))).op_bytes == index + 2 * picked
