@@ -59,8 +59,12 @@ class Outcome:
 class Sweep:
     """One run of a grid into a directory; run it again and it resumes."""
 
-    def __init__(self, grid: Grid, directory: Path, listener: Listener, *, retry_failed: bool = False) -> None:
+    def __init__(
+        self, grid: Grid, directory: Path, listener: Listener, *, retry_failed: bool = False, interleaved: bool = False
+    ) -> None:
+        """With `interleaved`, all cells take turns, a process each: from their ratios the machine's moods cancel."""
         self._grid = grid
+        self._interleaved = interleaved
         self._store = Store(directory)
         self._listener = listener
         self._facts = known_facts(grid.models())
@@ -137,7 +141,7 @@ class Sweep:
     def _measure(self, cells: Sequence[Cell]) -> None:
         """Run the cells turn by turn, each turn counted first, as far as the budget reaches."""
         backlog = Backlog(cells)
-        for turn in turns_of_use(cells, self._facts):
+        for turn in [list(cells)] if self._interleaved else turns_of_use(cells, self._facts):
             backlog.take(turn)
             self._progress.later_s = self._forecast.backlog_s(backlog)
             self._run_turn(self._counted(turn) if self._fits_budget(0.0) else {}, turn)
@@ -146,6 +150,9 @@ class Sweep:
         """Measure what was counted, from cheap to dear."""
         if not counted and not self._fits_budget(0.0):
             self._leave_out(*turn)
+        if self._interleaved:
+            self._run_in_rounds(counted)
+            return
         expected_s = {cell: self._forecast.cell_s(cell, counts) for cell, counts in counted.items()}
         for cell in sorted(counted, key=lambda cell: counted[cell].macs):
             del expected_s[cell]
@@ -155,6 +162,23 @@ class Sweep:
             record = self._runner(cell).measure(cell, counted[cell], self._journal(cell))
             self._keep(record)
             self._progress.step(f"{record.status} {cell.id}", sum(expected_s.values()))
+
+    def _run_in_rounds(self, counted: dict[Cell, Counts]) -> None:
+        """A process of every cell, then the next of every cell; the journal holds them all until the end."""
+        going = {
+            cell: self._runner(cell).in_steps(cell, counts, self._journal(cell)) for cell, counts in counted.items()
+        }
+        records: list[Record] = []
+        while going:
+            for cell, steps in list(going.items()):
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    records.append(end.value)
+                    del going[cell]
+                self._progress.remark(f"took its turn: {cell.id}")
+        self._keep(*records)
+        self._progress.done += len(records)
 
     def _measure_again(self, cells: Sequence[Cell]) -> None:
         """Measure the noisy cells again, all of them once before any of them twice: what disturbed them may pass."""

@@ -3,9 +3,10 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -236,6 +237,25 @@ def test_certify_prints_the_documented_keys_and_judges_the_claim(vbench: Vbench)
 def test_certify_writes_a_page_for_each(vbench: Vbench, tmp_path: Path) -> None:
     assert vbench("certify", "space", "strided", "--out", "proofs").code == 0
     assert {path.name for path in (tmp_path / "proofs").iterdir()} == {"certificates.json", "space.md", "strided.md"}
+
+
+def test_a_certificate_is_timed_when_no_other_is_being_counted(vbench: Vbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting uses every core, and holds what starting a process to time needs."""
+    from vbench import proof
+
+    counting = []
+
+    def certify_each(names: list[str], claim: str | None) -> Iterator[object]:
+        counting.append(names)
+        yield from (proof.certify(name, claim) for name in names)
+        counting.clear()
+
+    timed = []
+    monkeypatch.setattr("vbench.proof.certification.footprint_of_cell", lambda *_, **__: SimpleNamespace(peak_bytes=1))
+    monkeypatch.setattr(proof, "certify_each", certify_each)
+    monkeypatch.setattr(proof, "with_latency", lambda proved, _: timed.append(bool(counting)) or proved)
+    assert vbench("certify", "space", "strided", "--latency").code == 0
+    assert timed == [False, False]
 
 
 USERS_PATTERNS = """

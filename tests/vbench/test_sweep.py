@@ -69,6 +69,25 @@ def test_a_second_run_finds_everything_done(sweep: Callable[..., tuple[Outcome, 
     assert (first.directory / RECORDS).read_bytes() == before
 
 
+def test_cells_in_rounds_run_a_process_each_by_turns_and_are_resumed_like_others(
+    sweep: Callable[..., tuple[Outcome, Heard]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    once = Runner._run_once
+
+    def heard(self: Runner, cell: Cell, *, is_first: bool) -> object:
+        ran.append(cell.id)
+        return once(self, cell, is_first=is_first)
+
+    monkeypatch.setattr(Runner, "_run_once", heard)
+    outcome, _ = sweep(grid(SMALL, processes=3), interleaved=True)
+    assert outcome.statuses == {"measured": 4}
+    assert len(set(ran[:4])) == 4
+    assert ran == 3 * ran[:4]
+    assert {len(record.processes) for record in Store(outcome.directory).records()} == {3}
+    assert sweep(grid(SMALL, processes=3), interleaved=True)[0].resumed == 4
+
+
 def test_a_counted_cell_is_measured_when_it_is_asked_for(sweep: Callable[..., tuple[Outcome, Heard]]) -> None:
     sweep(grid(SMALL | {"count_only": True}))
     outcome, _ = sweep(grid(SMALL, processes=1))

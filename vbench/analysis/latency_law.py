@@ -3,8 +3,9 @@
 Time is fitted as a sum of the formula's monomials, of the bytes that the operators move (where they do not grow just
 as a monomial does), and of a constant for each call; all coefficients are non-negative, and each point is weighted by
 1 / latency^2 so that short and long calls count alike. The slope of log time between neighbouring grids of one line is
-then held against the formula's own slope there. A line says nothing where the leading monomial is a small part of the
-fitted time, or where the design cannot tell the columns apart.
+then held against the formula's own slope there. Grids are timed in rounds, a process of each in turn, and a slope comes
+from the ratio within each round: a processor that is slower for some minutes is so for both. A line says nothing where
+the leading monomial is a small part of the fitted time, or where the design cannot tell the columns apart.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SLACK = 0.15  # by which a kernel's rate may drift with size: the interval is wi
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """One grid: the median of every process, in seconds, the bytes that the operators move, and the process's peak."""
+    """One grid: each round's median in seconds, the bytes that the operators move, and the process's peak."""
 
     grid: Extent
     latency_s: tuple[float, ...]
@@ -167,17 +168,22 @@ def _exponent(
 ) -> LocalExponent:
     smaller, larger = between
     growth = np.log(_size(larger.grid, axis) / _size(smaller.grid, axis))
-    logs = [np.log(point.latency_s) for point in (smaller, larger)]
-    measured = float((np.median(logs[1]) - np.median(logs[0])) / growth)
-    spread = np.sqrt(sum(log.var(ddof=1) / len(log) if len(log) > 1 else np.inf for log in logs))
-    freedom = max(1, sum(len(log) - 1 for log in logs))
-    half = float(stats.t.ppf(0.975, freedom) * spread / growth)
+    ratios = [np.log(after / before) for before, after in zip(smaller.latency_s, larger.latency_s, strict=False)]
+    measured = float(np.median(ratios) / growth)
+    half = float(_half_width(ratios) / growth)
     expected = float(np.log(_at(formula, larger.grid) / _at(formula, smaller.grid)) / growth)
     verdict, reason = _judge(measured, half, expected, share, condition)
     return LocalExponent(
         axis=axis, smaller=smaller.grid, larger=larger.grid, measured=measured, low=measured - half,
         high=measured + half, formula=expected, share=share, verdict=verdict, reason=reason,
     )  # fmt: skip
+
+
+def _half_width(values: Sequence[float]) -> float:
+    """Of Student's 95 % interval; infinite for a single value."""
+    if len(values) < 2:
+        return float("inf")
+    return float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def _judge(measured: float, half: float, expected: float, share: float, condition: float) -> tuple[Word, str]:

@@ -32,10 +32,14 @@ def certify(
         check_timeable(key)
     certificates = []
     for certificate in certify_each(keys, claim):
-        certificates.append(with_latency(certificate, (out or CERTIFICATES) / "records") if latency else certificate)
+        certificates.append(certificate)
         print(f"certified {certificate.name}: {certificate.verdict}", file=sys.stderr)
     if out is not None:
         write_certificates(certificates, out)
+    for index, certificate in enumerate(certificates if latency else ()):  # nothing is timed while others count
+        certificates[index] = with_latency(certificate, (out or CERTIFICATES) / "records")
+        if out is not None:
+            write_certificates([certificates[index]], out)
     if as_json:
         print_json([certificate.to_json() for certificate in certificates])
     else:

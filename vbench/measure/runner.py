@@ -126,6 +126,16 @@ class Runner:
 
     def measure(self, cell: Cell, counts: Counts, journal: Journal) -> Record:
         """Run one cell in fresh processes until there are enough of them."""
+        steps = self.in_steps(cell, counts, journal)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                record: Record = end.value
+                return record
+
+    def in_steps(self, cell: Cell, counts: Counts, journal: Journal) -> Generator[None, None, Record]:
+        """The same, a process a step: so that cells can take turns."""
         frame = self._frame(cell)
         lacking = _lacking_memory(cell, counts, self._settings)
         if lacking:
@@ -138,6 +148,7 @@ class Runner:
                 return status(**frame, reason=answer.reason, counts=counts)
             journal.note(cell, answer)
             runs.append(answer)
+            yield
         return Measured(**frame, counts=counts, processes=tuple(runs), stop_reason=_why_enough(runs))
 
     def _wanted(self, runs: Sequence[ProcessRun]) -> int:

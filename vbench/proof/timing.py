@@ -22,6 +22,8 @@ from vbench.store import Store
 from vbench.sweep import Listener, Sweep
 from vbench_models.loading import CORE
 
+ROUNDS = 3  # of one process a grid
+
 
 def with_latency(proved: Certificate, directory: Path) -> Certificate:
     """The certificate with what time says of it; one without a polynomial has nothing to hold time against."""
@@ -57,7 +59,7 @@ def time_core(proved: Certificate, directory: Path, told: Listener) -> LatencyLa
         raise AxisError(f"{proved.name} cannot be timed against a formula: its cost is no polynomial")
     law = parse_claim(formula)
     grids = latency_grids(law, proved.lattice, proved.domain)
-    Sweep(grid_of(name, grids), directory, told).run()
+    Sweep(grid_of(name, grids), directory, told, interleaved=True).run()
     return latency_law(_points(directory, name, grids), law)
 
 
@@ -80,8 +82,8 @@ def _points(directory: Path, name: str, grids: Sequence[Extent]) -> list[Point]:
 
 
 def grid_of(name: str, grids: Sequence[Extent]) -> Grid:
-    """The sweep of one pattern over grids of tokens."""
-    return Grid(title="certify", blocks=(Block(models=(name,), grids=tuple(grids)),))
+    """The sweep of one pattern over grids of tokens; what counts is how a round's times stand to each other."""
+    return Grid(title="certify", blocks=(Block(models=(name,), grids=tuple(grids)),), processes=ROUNDS, attempts=1)
 
 
 def _extent(cell: Cell) -> Extent:

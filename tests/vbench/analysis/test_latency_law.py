@@ -78,3 +78,23 @@ def test_the_line_that_reaches_furthest_decides_and_shorter_ones_are_shown() -> 
 def test_too_few_grids_are_refused() -> None:
     with pytest.raises(ValueError, match="columns need as many grids; got 2"):
         latency_law(measured(DIVIDED)[:2], DIVIDED)
+
+
+def test_a_machine_that_is_slow_in_some_rounds_does_not_bend_the_exponents() -> None:
+    """Every other round takes 1.3 times as long: each point's own spread is wide, the ratios within rounds are not."""
+    steady = measured(1e-9 * DIVIDED)
+    moody = [
+        replace(point, latency_s=tuple(time_s * (1.3 if i % 2 else 1.0) for i, time_s in enumerate(point.latency_s)))
+        for point in steady
+    ]
+    for calm, rough in zip(*(latency_law(points, DIVIDED).exponents for points in (steady, moody)), strict=True):
+        assert (rough.measured, rough.low, rough.high) == pytest.approx((calm.measured, calm.low, calm.high))
+
+
+def test_a_round_that_lacks_one_of_the_two_grids_says_nothing_of_their_ratio() -> None:
+    points = measured(1e-9 * DIVIDED)
+    fewer = [*points[:4], replace(points[4], latency_s=points[4].latency_s[:3]), *points[5:]]
+    by_round = latency_law([replace(point, latency_s=point.latency_s[:3]) for point in points], DIVIDED)
+    (one,) = (part for part in latency_law(fewer, DIVIDED).exponents if part.larger == (4096, 2, 2))
+    (other,) = (part for part in by_round.exponents if part.larger == (4096, 2, 2))
+    assert (one.measured, one.low) == pytest.approx((other.measured, other.low))
