@@ -49,18 +49,20 @@ class Footprint:
     history: tuple[tuple[int, int], ...] = ()  # (block, bytes): it begins, or ends where bytes are less than 0
 
 
-def footprint_of_cell(cell: Cell, *, bias: bool = False) -> Footprint:
+def footprint_of_cell(cell: Cell, *, bias: bool = False, tensors_only: bool = False) -> Footprint:
     """Predict the cell's footprint, or what it would be with a bias added to every score; needs no such device.
+
+    With `tensors_only` it is that of the algorithm: whole work, and nothing that kernels set aside for themselves.
 
     Raises:
         AxisError: the model does not take such a clip.
     """
-    return footprint_built(build_network(cell, torch.device("meta")), cell, bias=bias)
+    return footprint_built(build_network(cell, torch.device("meta")), cell, bias=bias, tensors_only=tensors_only)
 
 
-def footprint_built(network: nn.Module, cell: Cell, *, bias: bool = False) -> Footprint:
+def footprint_built(network: nn.Module, cell: Cell, *, bias: bool = False, tensors_only: bool = False) -> Footprint:
     """The footprint of the cell's network, which is built already, on the meta device."""
-    with threads(cell.threads):
+    with threads(cell.threads), cache.whole_work() if tensors_only else nullcontext():
         return footprint(
             network,
             input_shape(cell),
@@ -69,6 +71,7 @@ def footprint_built(network: nn.Module, cell: Cell, *, bias: bool = False) -> Fo
             kernel=cell.kernel,
             mode=cell.mode,
             bias=bias,
+            with_scratch=not tensors_only,
         )
 
 
@@ -81,8 +84,11 @@ def footprint(
     kernel: str = "fused",
     mode: str = "infer",
     bias: bool = False,
+    with_scratch: bool = True,
 ) -> Footprint:
     """Predict one forward, or one step of training, of `network` (on the meta device) on one input of `shape`.
+
+    `with_scratch` counts what a CPU's kernels allocate beside their results.
 
     Raises:
         AxisError: there is nothing to train.
@@ -91,7 +97,7 @@ def footprint(
     with FakeTensorMode(), _as_trained(network, trains=mode == "train"):
         state = {name: _like(tensor, device, dtype) for name, tensor in _tensors(network)}
         inputs = all_inputs(network, torch.empty(shape, device=device, dtype=dtype))
-        live = LiveBytes((state, inputs), device)
+        live = LiveBytes((state, inputs), device, with_scratch=with_scratch)
         attention = sdpa_kernel([SDPBackend.MATH]) if kernel == "math" else FusedAttention()
         added = AddedBias() if bias else nullcontext()
         call = partial(torch.func.functional_call, network, state)
@@ -121,8 +127,9 @@ def _peak_of_step(
 class LiveBytes(TorchDispatchMode):
     """Follows the bytes of every storage from its first appearance to its end, and operators' scratch."""
 
-    def __init__(self, at_start: object, device: str = "cpu") -> None:
+    def __init__(self, at_start: object, device: str = "cpu", *, with_scratch: bool = True) -> None:
         super().__init__()
+        self._counts_scratch = with_scratch and device == "cpu"
         self.live = self.peak = self.moved = 0
         self.history: list[tuple[int, int]] = []  # (block, bytes): it begins, or ends where bytes are less than 0
         self._device, self._rounded_to = device, ROUNDED_TO.get(device, 1)
@@ -139,7 +146,7 @@ class LiveBytes(TorchDispatchMode):
             return 1  # AdamW asks how many steps there were; fake tensors have no values
         out = func(*args, **kwargs)
         self.see(out)
-        if self._device == "cpu":
+        if self._counts_scratch:
             self.pass_by(self._scratch(func, args, kwargs))
         name = func._overloadpacket._qualified_op_name
         if not (func.is_view or name in MOVE_NOTHING):

@@ -70,7 +70,8 @@ def _certify(name: str, claim: str | None, counter: Counter, *, with_memory: boo
     )
 
     def peak(grid: Extent, kernel: str, bias: bool) -> int:
-        return footprint_of_cell(replace(cell_of(grid), kernel=kernel), bias=bias).peak_bytes
+        cell = replace(cell_of(grid), kernel=kernel)
+        return footprint_of_cell(cell, bias=bias, tensors_only=True).peak_bytes
 
     return certificate(
         name,

@@ -10,12 +10,26 @@ Nor on meta tensors or while a graph is traced: counts are those of whole work. 
 device that they stand for, so that predictions of memory are, too.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
 
 CACHED_VALUES = 2**19  # 2 MiB in single precision for each thread: about a core's own cache
+
+_CUTS = ContextVar("cuts", default=True)
+
+
+@contextmanager
+def whole_work() -> Iterator[None]:
+    """Cut nothing: for figures of an algorithm, whatever the machine that runs it."""
+    token = _CUTS.set(False)
+    try:
+        yield
+    finally:
+        _CUTS.reset(token)
 
 
 def rows_at_once(device: torch.device, rows: int, values: int) -> int:
@@ -23,7 +37,7 @@ def rows_at_once(device: torch.device, rows: int, values: int) -> int:
 
     At least one, however large it is; more where there are more threads to share them.
     """
-    whole = device.type != "cpu" or torch.compiler.is_compiling()
+    whole = device.type != "cpu" or torch.compiler.is_compiling() or not _CUTS.get()
     return rows if whole else max(1, min(rows, CACHED_VALUES * torch.get_num_threads() // values))
 
 

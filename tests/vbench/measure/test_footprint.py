@@ -145,3 +145,13 @@ def test_a_selection_reads_no_more_than_it_selects() -> None:
 
     index, picked = 3 * 8, 3 * 5 * FLOAT
     assert footprint(Picks(), torch.Size((1000, 5))).op_bytes == index + 2 * picked
+
+
+def test_the_algorithm_s_own_footprint_knows_neither_threads_nor_parts_nor_scratch() -> None:
+    cell = Cell(model="core:axial", frames=8, height=24, width=24, unit="tokens")
+    one, many = (footprint_of_cell(replace(cell, threads=threads), tensors_only=True) for threads in (1, 8))
+    assert one == many
+    machine = footprint_of_cell(replace(cell, threads=1))
+    assert machine.peak_bytes < one.peak_bytes  # some heads at a time
+    per_thread = [footprint_of_cell(replace(JOINT, threads=threads)).peak_bytes for threads in (1, 8)]
+    assert footprint_of_cell(JOINT, tensors_only=True).peak_bytes < per_thread[0] < per_thread[1]
