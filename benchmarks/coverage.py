@@ -15,6 +15,7 @@ somewhat too narrow.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -50,7 +51,7 @@ COLUMNS = (
 )  # fmt: skip
 SHARES = [name for name in COLUMNS[4:] if name != "long_run_median_s"]
 WANTED = 0.9  # of the repetitions marked clean
-BURN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    for _ in range(1_000_000): pass\n"
+BURN = "import os, sys\nparent = int(sys.argv[1])\nwhile os.getppid() == parent:\n    for _ in range(1_000_000): pass\n"
 ALONE = Journal(earlier=lambda _: [], note=lambda _cell, _run: None)  # a repetition that is killed starts anew
 
 
@@ -90,7 +91,7 @@ def neighbour(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    burner = subprocess.Popen([sys.executable, "-c", BURN])
+    burner = subprocess.Popen([sys.executable, "-c", BURN, str(os.getpid())])
     try:
         yield
     finally:

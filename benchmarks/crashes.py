@@ -31,7 +31,8 @@ Started = subprocess.Popen[bytes]
 
 PROGRAM = '''
 """The command line, with the report left out where `--no-report` comes first, and any clock that is asked for."""
-import datetime, sys
+import datetime, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as a terminal starts it: a script's background job ignores it
 from vbench import cli
 from vbench.measure import runner
 arguments = sys.argv[1:]
