@@ -32,7 +32,7 @@ Started = subprocess.Popen[bytes]
 PROGRAM = '''
 """The command line, with the report left out where `--no-report` comes first, and any clock that is asked for."""
 import datetime, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # as a terminal starts it: a script's background job ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal: a background job would ignore it
 from vbench import cli
 from vbench.measure import runner
 arguments = sys.argv[1:]
