@@ -14,12 +14,12 @@ kept in fit.csv as they come, and the same command resumes.
 from __future__ import annotations
 
 import argparse
-import csv
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.rows import add
 from vbench.cell import Cell
 from vbench.measure.fit import Fit, fit
 from vbench.measure.lone_process import Life, live
@@ -91,16 +91,6 @@ def _cell(answer: Fit, frames: int) -> Cell:
 
 def _is_above(life: Life, memory_bytes: int) -> bool:
     return life.ended == "passed the limit" or life.peak_bytes > memory_bytes
-
-
-def add(path: Path, row: Row) -> None:
-    """Write one row, with the head before the first."""
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(asdict(row)))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(asdict(row))
 
 
 def report(table: pd.DataFrame) -> str:

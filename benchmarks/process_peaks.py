@@ -13,14 +13,14 @@ command resumes; bars: median error 5 %, worst 15 %.
 from __future__ import annotations
 
 import argparse
-import csv
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.rows import add
 from vbench.cell import Cell
 from vbench.errors import VbenchError
 from vbench.grid import read_grid
@@ -94,16 +94,6 @@ def row_of(cell: Cell, floors: dict[str, int], max_macs: float) -> Row | None:
         peak_memory_bytes=life.peak_bytes,
         ended=life.ended,
     )
-
-
-def add(path: Path, row: Row) -> None:
-    """Write one row, with the head before the first."""
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(asdict(row)))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(asdict(row))
 
 
 def judged(table: pd.DataFrame) -> pd.DataFrame:

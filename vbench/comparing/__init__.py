@@ -19,6 +19,7 @@ from vbench.grid import Extent
 from vbench.measure.environment import available_bytes
 from vbench.measure.pairs import Pairs, SideError
 from vbench.measure.revisions import portable, source_of, worktree
+from vbench.measure.runner import FLOOR_BYTES
 from vbench.measure.subject import cell_named
 from vbench.measure.support import check_supported
 from vbench.measure.turns import Side
@@ -29,7 +30,6 @@ __all__ = ["Comparison", "compare", "compare_cells"]
 
 MARGIN = 0.02  # changes smaller than this do not matter
 BUDGET_S = 60.0
-FLOOR_BYTES = 400 * 2**20  # resident in a process that has imported torch and run a product
 
 
 def compare(
@@ -127,10 +127,14 @@ def _check_memory(sides: tuple[Side, Side], counts: tuple[Counts, Counts]) -> No
     """
     if sides[0].cell.device != "cpu":
         return
-    needed, available = sum(count.predicted_peak_bytes + FLOOR_BYTES for count in counts), available_bytes()
+    needed, available = sum(map(_process_bytes, counts)), available_bytes()
     if needed > available:
         both = f"{sides[0].label} and {sides[1].label}"
         raise SideError(
             f"{both}: out of memory, predicted: {size_text(needed)} needed side by side, "
             f"{size_text(available)} available"
         )
+
+
+def _process_bytes(counts: Counts) -> int:
+    return FLOOR_BYTES + counts.predicted_peak_bytes + (counts.workspace_bytes or 0)

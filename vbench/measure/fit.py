@@ -17,7 +17,7 @@ from vbench.errors import AxisError
 from vbench.measure.floor import floor_of, start_fresh
 from vbench.measure.longest import Progression, Search, longest_within
 from vbench.measure.process_peak import ProcessPeak, predict_process_peak
-from vbench.measure.subject import build_network, card_of, facts
+from vbench.measure.subject import build_network, card_of, cell_named, facts
 from vbench.measure.support import check_supported
 from vbench.units import parse_bytes
 from vbench.units import size as size_text
@@ -134,11 +134,9 @@ def too_little(answer: Fit) -> str:
 
 
 def _cell(name: str, height: int | None, width: int | None, **axes: Any) -> Cell:
-    known = facts(name)
-    if known.unit == "tokens":
+    if facts(name).unit == "tokens":
         raise AxisError(f"{name} takes a grid of tokens and no frames; fit takes networks, as in backbone:divided")
-    frames, tall, wide = known.default
-    return Cell(model=name, frames=frames, height=height or tall, width=width or wide, **axes)
+    return cell_named(name, height=height, width=width, **axes)
 
 
 def _period(name: str) -> int:

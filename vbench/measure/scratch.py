@@ -2,9 +2,9 @@
 
 A prediction on fake tensors sees results only. Each entry says in bytes how far the live tensors rise above what is
 alive when the operator has returned, and where in torch's sources (aten/src/ATen/native) or in oneDNN's that is
-written. Operators that are not in the table allocate nothing but their results, or next to nothing: measured over the
-catalog, forward and backward, on torch 2.13. oneDNN's blocked layouts are those of a CPU with AVX-512: channels in
-blocks of 16.
+written. Operators that are not in the table allocate nothing but their results, or next to nothing, as far as predicted
+and observed peaks of layers and small networks tell (`benchmarks.memory`, torch 2.13). oneDNN's blocked layouts are
+those of a CPU with AVX-512: channels in blocks of 16.
 """
 
 from __future__ import annotations

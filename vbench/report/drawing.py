@@ -54,10 +54,14 @@ class Plot:
 def draw(plot: Plot, path: Path) -> list[Path]:
     """Save the plot as `path`.png (2000 pixels wide) and `path`.svg; the same plot gives the same bytes of SVG."""
     with mpl.rc_context(SETTINGS):
-        figure = figure_of(plot)
-        png, svg = path.with_suffix(".png"), path.with_suffix(".svg")
-        figure.savefig(png, dpi=200)
-        figure.savefig(svg, metadata={"Date": None})
+        return save(figure_of(plot), path)
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Save a figure as `path`.png and `path`.svg, without the date; to be called within `SETTINGS`."""
+    png, svg = path.with_suffix(".png"), path.with_suffix(".svg")
+    figure.savefig(png, dpi=200)
+    figure.savefig(svg, metadata={"Date": None})
     return [png, svg]
 
 

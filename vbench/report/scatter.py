@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from vbench.report.drawing import COLOURS, FAINT, GRID, INK, SETTINGS
+from vbench.report.drawing import COLOURS, FAINT, GRID, INK, SETTINGS, save
 from vbench.units import tick
 
 SIDE_IN, HEIGHT_IN = 7.6, 7.4
@@ -45,11 +45,7 @@ class Scatter:
 def draw_scatter(plot: Scatter, path: Path) -> list[Path]:
     """Save the plot as `path`.png and `path`.svg; the same plot gives the same bytes of SVG."""
     with mpl.rc_context(SETTINGS):
-        figure = scatter_figure(plot)
-        png, svg = path.with_suffix(".png"), path.with_suffix(".svg")
-        figure.savefig(png, dpi=200)
-        figure.savefig(svg, metadata={"Date": None})
-    return [png, svg]
+        return save(scatter_figure(plot), path)
 
 
 def scatter_figure(plot: Scatter) -> Figure:

@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from benchmarks.crashes import orphans
 from vbench.cell import Cell
 from vbench.measure.own_time import OwnTime
 from vbench.measure.pairs import Pairs, SideError, log_ratios, plan_for
@@ -180,22 +181,7 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path: Path) -> None:
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    deadline_s = time.monotonic() + 30
-    while (left := members(parent.pid)) and time.monotonic() < deadline_s:
-        time.sleep(0.1)
-    assert not left
-
-
-def members(session: int) -> list[psutil.Process]:
-    """The living processes of a session."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
+    assert not orphans(parent.pid)
 
 
 @pytest.mark.parametrize("forward_s", [1e-5, 1e-3, 0.015, 0.1, 1.0, 30.0])
@@ -232,7 +218,7 @@ def test_own_time_leaves_out_what_the_thread_waited_for_its_core() -> None:
     spent_s = time.thread_time()
     timed = OwnTime()(lambda: sum(range(20_000_000)), 1)
     spent_s = time.thread_time() - spent_s
-    assert timed.own_s == pytest.approx(spent_s, rel=0.1)
+    assert timed.own_s == pytest.approx(spent_s, rel=0.1)  # the wall clock would be some 300 % off
     assert timed.wall_s > 1.5 * timed.own_s
 
 
@@ -241,7 +227,7 @@ def test_own_times_of_short_samples_add_up_and_none_is_lost_to_a_switch_at_its_e
     clock, spent_s = OwnTime(), time.thread_time()
     own_s = [clock(lambda: sum(range(20_000)), 1).own_s for _ in range(1_500)]
     spent_s = time.thread_time() - spent_s
-    assert sum(own_s) == pytest.approx(spent_s, rel=0.2)
+    assert sum(own_s) == pytest.approx(spent_s, rel=0.2)  # reading the clocks between the samples is spent, too
     assert min(own_s) > 0
 
 
