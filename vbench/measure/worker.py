@@ -31,6 +31,7 @@ from vbench.measure.footprint import Footprint, footprint_built
 from vbench.measure.inputs import network_input
 from vbench.measure.kernels import KernelWitness, kernel_context
 from vbench.measure.latency import Run, Samples, take_samples, warm_up
+from vbench.measure.layout import draw_layout
 from vbench.measure.memory import PEAKS, status_bytes
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context, set_float32_products
 from vbench.measure.probe import Probe
@@ -170,7 +171,8 @@ def _teller(connection: Connection) -> Callable[[float], None]:
 
 
 def prepare_process(cell: Cell) -> None:
-    """Threads, seeds and numeric modes; the first victim of a memory shortage is this process, not its parent."""
+    """Layout, threads, seeds, numeric modes; the first victim of a memory shortage is this process, not its parent."""
+    draw_layout()
     Path("/proc/self/oom_score_adj").write_text("1000")
     if cell.threads:
         torch.set_num_threads(cell.threads)
