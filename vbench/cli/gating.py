@@ -28,8 +28,8 @@ def check(
     degrees: Annotated[bool, typer.Option("--degrees", help="Derive formulas, too, and gate their degrees.")] = False,
     against: Annotated[str, typer.Option(help="Time cells against this git revision, too.", metavar="GITREF")] = "",
     cells: Annotated[Path, typer.Option(help="The cells that --against times, as a sweep's TOML.")] = CELLS,
-    margin: Annotated[str, typer.Option(help="Slow-downs smaller than this pass.")] = "2%",
-    budget: Annotated[str, typer.Option(help="Time for each comparison of --against.")] = "20s",
+    margin: Annotated[str, typer.Option(help="Slow-downs smaller than this pass.")] = "5%",
+    budget: Annotated[str, typer.Option(help="Time for each comparison of --against.")] = "60s",
     as_json: AsJson = False,
 ) -> None:
     """Gate the catalog's counted figures against a baseline, exactly; with --against, also the time of some cells.
