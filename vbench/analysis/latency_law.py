@@ -1,8 +1,9 @@
 """Whether measured time follows the derived formula: a non-negative fit, and local exponents with intervals.
 
-Time is fitted as a sum of the formula's monomials, of the bytes that the operators move (where they do not grow just
-as a monomial does), and of a constant for each call; all coefficients are non-negative, and each point is weighted by
-1 / latency^2 so that short and long calls count alike. The slope of log time between neighbouring grids of one line is
+Time is fitted as a sum of the formula's monomials, of the bytes that the operators move, and of a constant for each
+call; all coefficients are non-negative, and each point is weighted by 1 / latency^2 so that short and long calls count
+alike. Monomials that grow alike on the grids (T*H**2*W and T*H*W**2 where H = W) are one column, in the formula's own
+proportions; bytes that the other columns make up (a linear pattern's) are none: no exponent depends on which it is. The slope of log time between neighbouring grids of one line is
 then held against the formula's own slope there. Grids are timed in rounds, a process of each in turn, and a slope comes
 from the ratio within each round: a processor that is slower for some minutes is so for both. A line says nothing where
 the leading monomial is a small part of the fitted time, or where the design cannot tell the columns apart.
@@ -10,7 +11,7 @@ the leading monomial is a small part of the fitted time, or where the design can
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -106,12 +107,13 @@ def latency_law(points: Sequence[Point], formula: sympy.Expr) -> LatencyLaw:
     Raises:
         ValueError: fewer points than columns.
     """
-    monomials = [sympy.Mul(*(s**p for s, p in zip(SYMBOLS, powers, strict=True))) for powers in _powers(formula)]
-    columns = {str(term): [_at(term, point.grid) for point in points] for term in monomials}
-    moved = [float(point.moved_bytes) for point in points]
-    if not any(_are_proportional(moved, column) for column in columns.values()):
-        columns["moved bytes"] = moved  # else bandwidth and arithmetic grow alike, and no exponent depends on which
+    grids = [point.grid for point in points]
+    terms = _terms(formula, grids)
+    columns = {str(term): [_at(term, grid) for grid in grids] for term in terms}
+    columns["moved bytes"] = [float(point.moved_bytes) for point in points]
     columns["call"] = [1.0] * len(points)
+    if _is_made_of("moved bytes", columns):
+        del columns["moved bytes"]
     if len(points) < len(columns):
         raise ValueError(f"{len(columns)} columns need as many grids; got {len(points)}")
     times = np.array([np.median(point.latency_s) for point in points])
@@ -121,7 +123,7 @@ def latency_law(points: Sequence[Point], formula: sympy.Expr) -> LatencyLaw:
     solution, _ = nnls(weighted / scale, np.ones(len(points)))
     parts = design * solution / scale
     condition = float(np.linalg.cond(weighted / scale))
-    exponents = tuple(_exponents(points, formula, monomials, parts, condition=condition))
+    exponents = tuple(_exponents(points, formula, terms, parts, condition=condition))
     verdict, reason = _overall(exponents)
     return LatencyLaw(
         coefficients_s=dict(zip(columns, map(float, solution / scale), strict=True)),
@@ -145,7 +147,7 @@ def _fitted(point: Point, formula: sympy.Expr, fitted_s: float) -> FittedPoint:
 def _exponents(
     points: Sequence[Point],
     formula: sympy.Expr,
-    monomials: Sequence[sympy.Expr],
+    terms: Sequence[sympy.Expr],
     parts: NDArray[np.float64],
     *,
     condition: float,
@@ -157,7 +159,7 @@ def _exponents(
             if len(line) < 3:
                 continue
             smaller, larger = points[line[-2]], points[line[-1]]
-            leading = _leading(monomials, axis)
+            leading = _leading(terms, axis)
             share = float(parts[line[-1], leading].sum() / parts[line[-1]].sum())
             found.append(_exponent(axis, (smaller, larger), formula, share=share, condition=condition))
     return found
@@ -190,7 +192,7 @@ def _judge(measured: float, half: float, expected: float, share: float, conditio
     if not np.isfinite(half):
         return "undecided", "one process has no interval"
     if condition > WORST_CONDITION:
-        return "undecided", f"the grids cannot tell the terms apart (condition {condition:.0f})"
+        return "undecided", f"the grids cannot tell the terms apart (condition {condition:.0e})"
     if share < SMALLEST_SHARE:
         return "undecided", f"the leading monomial is {share:.0%} of the fitted time"
     if half > 2 * SLACK:
@@ -219,9 +221,33 @@ def _overall(exponents: Sequence[LocalExponent]) -> tuple[Word, str]:
     return "undecided", furthest[0].reason if furthest else "no line of three grids"
 
 
-def _are_proportional(one: Sequence[float], other: Sequence[float]) -> bool:
-    ratios = np.array(one) / np.array(other)
-    return bool(ratios.max() <= PROPORTIONAL * ratios.min())
+def _terms(formula: sympy.Expr, grids: Sequence[Extent]) -> list[sympy.Expr]:
+    """The formula's monomials; those that grow alike on the grids as one sum, its first coefficient 1."""
+    found: list[sympy.Expr] = []
+    for powers, coefficient in sympy.Poly(formula, *SYMBOLS).terms():
+        if not any(powers):
+            continue
+        monomial = coefficient * sympy.Mul(*(s**p for s, p in zip(SYMBOLS, powers, strict=True)))
+        alike = [term for term in found if _are_proportional(term, monomial, grids)]
+        found = [term for term in found if term not in alike] + [sympy.Add(*alike, monomial)]
+    return [sympy.expand(term / sympy.Poly(term, *SYMBOLS).LC()) for term in found]
+
+
+def _are_proportional(one: sympy.Expr, other: sympy.Expr, grids: Sequence[Extent]) -> bool:
+    ratios = [_at(one, grid) / _at(other, grid) for grid in grids]
+    return max(ratios) <= PROPORTIONAL * min(ratios)
+
+
+def _is_made_of(name: str, columns: Mapping[str, Sequence[float]]) -> bool:
+    """Whether a column is, to within what noise hides, a sum of the others with non-negative weights."""
+    column = np.array(columns[name])
+    others = np.array([values for other, values in columns.items() if other != name]).T
+    if not column.all():
+        return not column.any()
+    others = others / column[:, None]
+    solution, _ = nnls(others / (scale := np.linalg.norm(others, axis=0)), np.ones(len(column)))
+    made = others @ (solution / scale)
+    return bool(made.max() <= PROPORTIONAL * made.min())
 
 
 def _lines(points: Sequence[Point], axis: str) -> list[list[int]]:
@@ -234,15 +260,11 @@ def _lines(points: Sequence[Point], axis: str) -> list[list[int]]:
     return [sorted(line, key=lambda index: _size(points[index].grid, axis)) for line in held.values()]
 
 
-def _leading(monomials: Sequence[sympy.Expr], axis: str) -> list[int]:
-    """The monomials of the highest degree along the axis."""
+def _leading(terms: Sequence[sympy.Expr], axis: str) -> list[int]:
+    """The terms of the highest degree along the axis."""
     symbols = [SYMBOLS[0]] if axis == "T" else list(SYMBOLS[1:])
-    degrees = [sum(int(sympy.degree(term, symbol)) for symbol in symbols) for term in monomials]
+    degrees = [sympy.Poly(term, *symbols).total_degree() for term in terms]
     return [index for index, degree in enumerate(degrees) if degree == max(degrees)]
-
-
-def _powers(formula: sympy.Expr) -> list[tuple[int, ...]]:
-    return [powers for powers, _ in sympy.Poly(formula, *SYMBOLS).terms() if any(powers)]
 
 
 def _at(term: sympy.Expr, grid: Extent) -> float:

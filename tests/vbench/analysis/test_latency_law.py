@@ -56,6 +56,30 @@ def test_noise_leaves_it_undecided() -> None:
     assert judged(1e-9 * DIVIDED, DIVIDED, noise=1.0).verdict == "undecided"
 
 
+def test_terms_that_square_grids_cannot_tell_apart_are_one() -> None:
+    axial = 3 * T**2 * H * W + T * H**2 * W + T * H * W**2
+    law = judged(1e-8 * axial, axial)
+    assert law.verdict == "consistent"
+    assert set(law.coefficients_s) == {"H*T**2*W", "H**2*T*W + H*T*W**2", "moved bytes", "call"}
+    assert law.coefficients_s["H**2*T*W + H*T*W**2"] == pytest.approx(1e-8, rel=0.1)  # the noise's share
+
+
+def test_bytes_that_grow_with_a_linear_formula_leave_it_decided() -> None:
+    points = [replace(point, moved_bytes=point.moved_bytes + 10_000_000) for point in measured(1e-6 * LINEAR)]
+    law = latency_law(points, LINEAR)
+    assert law.verdict == "consistent"
+    assert "moved bytes" not in law.coefficients_s
+
+
+def test_powers_on_a_short_line_leave_it_undecided() -> None:
+    """Between 10 and 14 frames each power of T is nearly a sum of its neighbours."""
+    law = sum(H * W * T**power for power in (1, 2, 3, 4))
+    short: list[Grid] = [(t, side, side) for side in (8, 12, 16) for t in (10, 12, 14)]
+    found = latency_law(measured(1e-9 * law, grids=short), law)
+    assert found.verdict == "undecided"
+    assert "cannot tell" in found.reason
+
+
 def test_one_process_has_no_interval() -> None:
     law = judged(1e-9 * DIVIDED, DIVIDED, processes=1)
     assert (law.verdict, law.reason) == ("undecided", "one process has no interval")
