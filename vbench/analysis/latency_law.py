@@ -3,10 +3,12 @@
 Time is fitted as a sum of the formula's monomials, of the bytes that the operators move, and of a constant for each
 call; all coefficients are non-negative, and each point is weighted by 1 / latency^2 so that short and long calls count
 alike. Monomials that grow alike on the grids (T*H**2*W and T*H*W**2 where H = W) are one column, in the formula's own
-proportions; bytes that the other columns make up (a linear pattern's) are none: no exponent depends on which it is. The slope of log time between neighbouring grids of one line is
-then held against the formula's own slope there. Grids are timed in rounds, a process of each in turn, and a slope comes
-from the ratio within each round: a processor that is slower for some minutes is so for both. A line says nothing where
-the leading monomial is a small part of the fitted time, or where the design cannot tell the columns apart.
+proportions; bytes that the other columns make up (a linear pattern's) are none: no exponent depends on which it is. The
+slope of log time between neighbouring grids of one line is then held against the formula's own slope there; where it
+fits the whole law instead, bytes and calls included, the grids were too small to leave the bandwidth's limit. Grids are
+timed in rounds, a process of each in turn, and a slope comes from the ratio within each round: a processor that is
+slower for some minutes is so for both. A line says nothing where the leading monomial is a small part of the fitted
+time, or where the design cannot tell the columns apart.
 """
 
 from __future__ import annotations
@@ -160,14 +162,17 @@ def _exponents(
                 continue
             smaller, larger = points[line[-2]], points[line[-1]]
             leading = _leading(terms, axis)
-            share = float(parts[line[-1], leading].sum() / parts[line[-1]].sum())
-            found.append(_exponent(axis, (smaller, larger), formula, share=share, condition=condition))
+            fitted_s = parts[[line[-2], line[-1]]].sum(axis=1)
+            share = float(parts[line[-1], leading].sum() / fitted_s[1])
+            bent = float(np.log(fitted_s[1] / fitted_s[0]))
+            found.append(_exponent(axis, (smaller, larger), formula, bent=bent, share=share, condition=condition))
     return found
 
 
 def _exponent(
-    axis: str, between: tuple[Point, Point], formula: sympy.Expr, *, share: float, condition: float
+    axis: str, between: tuple[Point, Point], formula: sympy.Expr, *, bent: float, share: float, condition: float
 ) -> LocalExponent:
+    """The exponent between two points; `bent` is the log ratio of their fitted times, bytes and calls included."""
     smaller, larger = between
     growth = np.log(_size(larger.grid, axis) / _size(smaller.grid, axis))
     ratios = [np.log(after / before) for before, after in zip(smaller.latency_s, larger.latency_s, strict=False)]
@@ -175,6 +180,11 @@ def _exponent(
     half = float(_half_width(ratios) / growth)
     expected = float(np.log(_at(formula, larger.grid) / _at(formula, smaller.grid)) / growth)
     verdict, reason = _judge(measured, half, expected, share, condition)
+    if verdict == "inconsistent" and abs(measured - bent / growth) <= half + SLACK:
+        verdict, reason = (
+            "undecided",
+            f"bytes moved and calls bend the growth to {measured:.2f}: the grids are too small",
+        )
     return LocalExponent(
         axis=axis, smaller=smaller.grid, larger=larger.grid, measured=measured, low=measured - half,
         high=measured + half, formula=expected, share=share, verdict=verdict, reason=reason,

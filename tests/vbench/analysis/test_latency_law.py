@@ -122,3 +122,14 @@ def test_a_round_that_lacks_one_of_the_two_grids_says_nothing_of_their_ratio() -
     (one,) = (part for part in latency_law(fewer, DIVIDED).exponents if part.larger == (4096, 2, 2))
     (other,) = (part for part in by_round.exponents if part.larger == (4096, 2, 2))
     assert (one.measured, one.low) == pytest.approx((other.measured, other.low))
+
+
+def test_a_growth_that_bytes_explain_is_undecided_and_one_that_nothing_explains_is_inconsistent() -> None:
+    """Time is half bytes at the longest line: the slope lies between theirs and the formula's."""
+    squared: sympy.Expr = T**2 * H * W
+    grids: list[Grid] = [(t, s, s) for s in (8, 16) for t in (64, 128, 256, 512)]
+    bytes_too = latency_law(measured(1e-9 * squared, byte_s=1.7e-10, grids=grids), squared)
+    assert bytes_too.verdict == "undecided"
+    assert "too small" in bytes_too.reason
+    neither = latency_law(measured(1e-9 * squared * T, grids=grids), squared)
+    assert neither.verdict == "inconsistent"
