@@ -17,6 +17,7 @@ from vbench.errors import AxisError
 MEMORY_SIZES = (1, 2, 3, 4, 6, 8, 12, 16)  # lattice points along an axis
 MEMORY_BASE: Extent = (8, 14, 14)
 SHARE_GRIDS: tuple[Extent, ...] = ((8, 14, 14), (32, 14, 14), (96, 14, 14))
+SHARE_CLIPS: tuple[Extent, ...] = ((8, 256, 256), (32, 256, 256), (96, 256, 256))  # in frames and pixels
 NO_CLAIM = "no claim"
 
 Hint = Callable[[Count], list[Line] | None]
@@ -115,7 +116,7 @@ def certificate(
         reason=verdict.reason if verdict else "",
         held_out_checked=min((part.held_out_checked for part in (core, total) if part), default=0),
         largest_excess=max((part.largest_excess for part in (core, total) if part), default=0.0),
-        attention_share=_shares(figures, share_grids, announce),
+        attention_share=_shares(figures, core, total, share_grids, announce),
         memory=tuple(_memory(memory, lattice[0] if lattice else (1, 1, 1))) if memory else (),
     )
 
@@ -146,19 +147,35 @@ def _common(core: Derived | None, total: Derived | None) -> tuple[Extent, Extent
     return (lattice[0], lattice[1], lattice[2]), (domain[0], domain[1], domain[2])
 
 
-def _shares(figures: Callable[[Extent], Figures], grids: Iterable[Extent], announce: Announce) -> dict[str, float]:
-    """The core's share of all MACs on the grids that the model takes."""
+def _shares(
+    figures: Callable[[Extent], Figures], core: Derived | None, total: Derived | None, grids: Iterable[Extent],
+    announce: Announce,
+) -> dict[str, float]:  # fmt: skip
+    """The core's share of all MACs on the grids that the model takes: by the formulas where they hold, else counted."""
     grids = list(grids)
-    announce(grids)
+    lattice = _common(core, total)
+    announce(grid for grid in grids if not (lattice and _holds(lattice, grid)))
     shares = {}
     for grid in grids:
-        try:
-            counted = figures(grid)
-        except AxisError:
-            continue
+        if core and total and lattice and _holds(lattice, grid):
+            counted = Figures(macs=_value(total, grid), attention_macs=_value(core, grid))
+        else:
+            try:
+                counted = figures(grid)
+            except AxisError:
+                continue
         if counted.macs:
             shares["x".join(map(str, grid))] = counted.attention_macs / counted.macs
     return shares
+
+
+def _holds(lattice: tuple[Extent, Extent], grid: Extent) -> bool:
+    """Whether a grid lies on the lattice and in the domain."""
+    return all(size % step == 0 and size >= start for step, start, size in zip(*lattice, grid, strict=True))
+
+
+def _value(derived: Derived, grid: Extent) -> int:
+    return int(derived.expression.subs(dict(zip(SYMBOLS, grid, strict=True))))
 
 
 def _memory(peak: MemoryPeak, lattice: Extent) -> Iterable[MemoryRegimes]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 
-from vbench.analysis.certificate import Certificate, Figures, certificate, degrees_of
+from vbench.analysis.certificate import SHARE_CLIPS, SHARE_GRIDS, Certificate, Figures, certificate, degrees_of
 from vbench.analysis.polynomial import BASE, Extent, Line, hinted_line, line_grids
 from vbench.cell import Cell
 from vbench.errors import AxisError
@@ -80,6 +80,7 @@ def _certify(name: str, claim: str | None, counter: Counter, *, with_memory: boo
         claim=claim or card.claimed,
         memory=peak if with_memory and card.kind == "pattern" else None,
         hint=_hint(card.lattice, counter),
+        share_grids=SHARE_CLIPS if units == PIXELS else SHARE_GRIDS,
         announce=counter.announce,
     )
 

@@ -134,6 +134,18 @@ def test_attention_s_share_is_its_part_of_the_whole() -> None:
     assert found.attention_share == {"1x5x5": 1 / 4, "9x2x7": 9 / 12}
 
 
+def test_a_share_on_the_lattice_follows_from_the_formulas_and_any_other_is_counted() -> None:
+    asked: list[Grid] = []
+
+    def count(grid: Grid) -> Figures:
+        asked.append(grid)
+        return Figures(*(padded((2, 1, 1))(grid) * factor for factor in (4, 1)))
+
+    certificate("planted", "tokens", count, claim=None, share_grids=[(1000, 14, 14), (1001, 14, 14)])
+    assert (1000, 14, 14) not in asked
+    assert (1001, 14, 14) in asked
+
+
 def test_a_hint_names_the_lattice() -> None:
     found = certificate(
         "planted",
