@@ -183,9 +183,9 @@ def test_measured_times_have_a_figure_and_a_row_for_each_grid(tmp_path: Path) ->
 
 
 def test_certificates_beside_a_sweep_are_a_table_of_its_report(tmp_path: Path) -> None:
-    assert certificates_table(read_certificates(tmp_path)) is None
+    assert certificates_table(read_certificates(tmp_path), tmp_path) is None
     write_certificates([replace(FOUND, latency=LAW), NOTHING], tmp_path / "certificates")
-    table = certificates_table(read_certificates(tmp_path))
+    table = certificates_table(read_certificates(tmp_path), tmp_path)
     assert table is not None
     shown_rows = [row[:5] for row in table.cells()]
     assert shown_rows == [

@@ -35,7 +35,16 @@ def process_columns(processes: Sequence[ProcessRun]) -> dict[str, Any]:
         "samples": sum(len(run.latency_s) for run in processes),
         "processes": len(processes),
         "quality": _quality(processes),
+        "forward_median_s": _median_of([median(run.forward_s) for run in processes if run.forward_s]),
+        "compile_s": _median_of([run.compile_s for run in processes if run.compile_s is not None]),
+        "serialized_bytes": next((run.serialized_bytes for run in processes if run.serialized_bytes is not None), None),
+        "logit_error": next((run.logit_error for run in processes if run.logit_error is not None), UNKNOWN),
     }
+
+
+def _median_of(values: Sequence[float]) -> float:
+    """Over processes; unknown where none saw it."""
+    return median(values) if values else UNKNOWN
 
 
 def process_peak_bytes(counts: Counts, environment: Environment | None) -> int | None:
@@ -51,11 +60,13 @@ def process_peak_bytes(counts: Counts, environment: Environment | None) -> int |
 def rates(cell: Cell, counts: Counts, latency_s: float) -> dict[str, float]:
     """Clips, frames of those clips, and FLOPs a second at this latency (1 MAC = 2 FLOPs).
 
-    A grid of tokens has no frames: its frames a second stay unknown.
+    A step of training takes in its batch as often as it accumulates. A grid of tokens has no frames: its frames a
+    second stay unknown.
     """
-    frames = cell.frames * cell.batch if cell.unit == "pixels" else UNKNOWN
+    clips = cell.batch * cell.accumulation
+    frames = cell.frames * clips if cell.unit == "pixels" else UNKNOWN
     return {
-        "clips_per_second": cell.batch / latency_s,
+        "clips_per_second": clips / latency_s,
         "frames_per_second": frames / latency_s,
         "flops_per_second": 2 * counts.macs / latency_s,
     }

@@ -15,6 +15,7 @@ import pandas as pd
 from vbench.analysis.derived import latency_columns, process_columns, process_peak_bytes, rates
 from vbench.analysis.drift import drifts
 from vbench.analysis.pace import Pace
+from vbench.analysis.roofline import roofline_columns
 from vbench.results import Counts, Environment, Measured, Record
 
 COLUMNS = (
@@ -24,18 +25,27 @@ COLUMNS = (
     "predicted_peak_bytes", "tensor_peak_bytes", "predicted_process_peak_bytes", "peak_memory_bytes",
     "latency_median_s", "latency_low_s", "latency_high_s", "samples", "processes", "stop_reason", "quality",
     "forward_median_s", "compile_s", "serialized_bytes", "logit_error", "clips_per_second", "frames_per_second",
-    "flops_per_second", "mfu", "matmul_peak_fraction", "environment",
+    "flops_per_second", "mfu", "matmul_peak_fraction", "flops_per_byte", "roofline_bound", "roofline_fraction",
+    "environment",
 )  # fmt: skip
 
 TEXT = (
     "cell", "model", "kind", "family", "precision", "mode", "backend", "kernel", "kernel_ran", "device", "hardware",
-    "status", "reason", "stop_reason", "quality", "environment",
+    "status", "reason", "stop_reason", "quality", "roofline_bound", "environment",
 )  # fmt: skip
 WHOLE = (
     "batch", "frames", "height", "width", "tokens", "threads", "ranks", "accumulation", "views", "params", "macs",
     "flops", "attention_macs", "mixing_extra_macs", "op_bytes", "predicted_peak_bytes", "tensor_peak_bytes",
     "predicted_process_peak_bytes", "peak_memory_bytes", "samples", "processes", "serialized_bytes",
 )  # fmt: skip
+
+
+class Unchanging(dict[str, Any]):
+    """What rides along with a frame. pandas copies it for every slice, half of the time of a guide."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Unchanging:
+        """Itself: nothing changes it."""
+        return self
 
 
 class DefaultClip(TypedDict):
@@ -62,7 +72,8 @@ def records_frame(records: Iterable[Record], environments: Mapping[str, Environm
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     kinds: dict[str, Any] = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(WHOLE, "Int64")
     frame = frame.astype(kinds | dict.fromkeys(TEXT, "object") | {"checkpointing": "bool"})
-    frame.attrs["default_clips"] = _default_clips(records)
+    frame.attrs["default_clips"] = Unchanging(_default_clips(records))
+    frame.attrs["strides"] = Unchanging({record.cell.model: record.subject.stride for record in records})
     return frame
 
 
@@ -70,6 +81,12 @@ def default_clips(frame: pd.DataFrame) -> dict[str, DefaultClip]:
     """The default clip of every model with a record at that clip; empty for a frame read back from CSV."""
     clips: dict[str, DefaultClip] = frame.attrs.get("default_clips", {})
     return clips
+
+
+def strides(frame: pd.DataFrame) -> dict[str, int]:
+    """Source frames between two frames of a clip, of every model; empty for a frame read back from CSV."""
+    known: dict[str, int] = frame.attrs.get("strides", {})
+    return known
 
 
 def in_tokens(frame: pd.DataFrame) -> pd.Series[bool]:
@@ -126,7 +143,7 @@ def _row(record: Record, environments: Mapping[str, Environment], drift: float, 
         "hardware": environment.hardware if environment else "",
         "status": record.status,
         "environment": record.environment,
-        **dict.fromkeys(("kernel_ran", "reason", "stop_reason", "quality"), ""),
+        **dict.fromkeys(("kernel_ran", "reason", "stop_reason", "quality", "roofline_bound"), ""),
         **{axis: getattr(cell, axis) for axis in _AXES},
         "threads": cell.threads or (environment.threads if environment else None),
     }
@@ -138,6 +155,8 @@ def _row(record: Record, environments: Mapping[str, Environment], drift: float, 
         row |= process_columns(record.processes) | latency | {"stop_reason": record.stop_reason}
         row["quality"] = pace.quality(record, row["quality"])
         row |= rates(cell, record.counts, latency["latency_median_s"])
+        achieved = row["flops_per_second"]
+        row |= roofline_columns(cell, record.counts, achieved, latency["latency_median_s"], environment)
     else:
         row["reason"] = getattr(record, "reason", "")
     return row

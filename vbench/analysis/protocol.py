@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from vbench.analysis.comparison import at_clip
-from vbench.analysis.frame import DefaultClip
+from vbench.analysis.frame import DefaultClip, default_clips, strides
 from vbench.units import extent
+
+USERS = "user"  # the family of networks that no catalog holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,36 @@ class Protocol:
 
     def cost(self, column: str) -> float | None:
         """The whole protocol's latency_median_s or macs; None where no cell has one."""
-        values = self.cells[column].astype("float64").dropna()
-        return None if values.empty else self.views * float(values.min())
+        cell = self.cheapest(column)
+        return None if cell is None else self.views * float(cell[column])
+
+    def cheapest(self, column: str) -> pd.Series[Any] | None:
+        """The cell with the least of the column; None where no cell has one."""
+        known = self.cells.dropna(subset=[column])
+        if known.empty:
+            return None
+        cell: pd.Series[Any] = known.sort_values(column, kind="stable").iloc[0]
+        return cell
+
+
+def own_clips(frame: pd.DataFrame, cells: pd.DataFrame) -> dict[str, DefaultClip]:
+    """The clip of each network: the one that the catalog gives it.
+
+    A user's own network has no published clip: where its default was not among the records, the longest that was
+    measured stands for it.
+    """
+    clips = default_clips(frame)
+    for model in dict.fromkeys(cells.loc[cells["family"] == USERS, "model"]):
+        if model not in clips:
+            clips = clips | {model: _longest(cells[cells["model"] == model], strides(frame).get(model, 1))}
+    return clips
+
+
+def _longest(rows: pd.DataFrame, stride: int) -> DefaultClip:
+    ran = (rows["status"] == "measured").rename("ran")
+    row = rows.assign(ran=ran).sort_values(["ran", "frames", "height"], kind="stable").iloc[-1]
+    frames, height, width = (int(row[axis]) for axis in ("frames", "height", "width"))
+    return DefaultClip(frames=frames, height=height, width=width, stride=stride, title=str(row["model"]))
 
 
 def at_size(own: DefaultClip, size: int | None) -> DefaultClip:
@@ -56,10 +87,14 @@ def _longest_that_ran(cells: pd.DataFrame, wanted: DefaultClip) -> DefaultClip:
     return DefaultClip(**{**wanted, "frames": int(shorter["frames"].max())})
 
 
-def sweep_command(name: str, clip: DefaultClip, own: DefaultClip, device: str | None) -> str:
-    """The sweep that would measure the clip; what is a default need not be said."""
-    frames = f" --frames {clip['frames']}" if clip["frames"] != own["frames"] else ""
-    sizes = f" --sizes {clip['height']}" if clip["height"] != own["height"] else ""
+def sweep_command(name: str, clip: DefaultClip, own: DefaultClip | None, device: str | None) -> str:
+    """The sweep that would measure the clip; what the model's own clip has need not be said."""
+    is_own_length = own is not None and clip["frames"] == own["frames"]
+    is_own_crop = own is not None and clip["height"] == own["height"]
+    square = clip["height"] == clip["width"]
+    crop = f"{clip['height']}" if square else f"{clip['height']}x{clip['width']}"
+    frames = "" if is_own_length else f" --frames {clip['frames']}"
+    sizes = "" if is_own_crop else f" --sizes {crop}"
     devices = f" --devices {device}" if device not in (None, "cpu") else ""
     return f"vbench sweep --models {name}{frames}{sizes}{devices}"
 

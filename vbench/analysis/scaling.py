@@ -6,7 +6,7 @@ exact growth is the business of the derived polynomials, and the range stands be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
@@ -62,16 +62,38 @@ def scaling_frame(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def all_series(frame: pd.DataFrame) -> Iterator[Series]:
-    """Every series of the frame's cells, along time and along space, of two sizes or more."""
+def all_series(frame: pd.DataFrame, axes: Collection[Axis] = tuple(VARIABLES)) -> Iterator[Series]:
+    """Every series of the frame's cells along these axes, of two sizes or more."""
     masked = frame["cell"].str.replace(r"/[gt]\d+x\d+x\d+/", "/*/", n=1, regex=True)
     token_rows = in_tokens(frame)
-    for tokens in (False, True):
+    for tokens, time, space in ((False, "frames", "resolution"), (True, "time", "space")):
+        if not {time, space} & {*axes}:
+            continue
         part = frame[token_rows == tokens]
         for (model, name), cells in part.groupby(["model", masked[token_rows == tokens]], sort=False):
             setting = str(name).split("/*/")[-1]
-            yield from _along_time(str(model), setting, cells, tokens)
-            yield from _along_space(str(model), setting, cells, tokens)
+            if time in axes:
+                yield from _along_time(str(model), setting, cells, tokens)
+            if space in axes:
+                yield from _along_space(str(model), setting, cells, tokens)
+
+
+def comparable(frame: pd.DataFrame, column: str, axis: Axis) -> list[Series]:
+    """One series per model, all of one setting and one held size: those that most models, then most cells, share.
+
+    Only cells that have the column, which is more than 0; of measured columns only those of one machine.
+    """
+    known = frame[frame[column].astype("float64") > 0]
+    if column in MEASURED:
+        known = known[known["hardware"].isin(known["hardware"].mode().head(1))]
+    groups: dict[tuple[str, str], list[Series]] = {}
+    for series in all_series(known, (axis,)):
+        groups.setdefault((series.held, series.setting), []).append(series)
+    return max(groups.values(), key=_weight, default=[])
+
+
+def _weight(group: Sequence[Series]) -> tuple[int, int]:
+    return len(group), sum(len(series.x) for series in group)
 
 
 def _along_time(model: str, setting: str, cells: pd.DataFrame, tokens: bool) -> Iterator[Series]:

@@ -167,8 +167,8 @@ def mechanisms_table(certificates: Mapping[str, Mapping[str, Any]], frame: pd.Da
     )
 
 
-def certificates_table(certificates: Mapping[str, Mapping[str, Any]]) -> Table | None:
-    """The certificates that lie beside a sweep, for its report; None where there are none."""
+def certificates_table(certificates: Mapping[str, Mapping[str, Any]], directory: Path) -> Table | None:
+    """The certificates that lie beside a sweep in `directory`, for its report; None where there are none."""
     if not certificates:
         return None
     rows = [
@@ -178,7 +178,7 @@ def certificates_table(certificates: Mapping[str, Mapping[str, Any]]) -> Table |
             "claimed": entry["claimed"] or "-",
             "verdict": entry["verdict"],
             "time": (entry["latency"] or {"verdict": "not measured"})["verdict"],
-            "page": f"certificates/{_file_name(entry['name'])}.md",
+            "page": _page(directory, entry["name"]),
         }
         for entry in certificates.values()
     ]
@@ -190,6 +190,12 @@ def certificates_table(certificates: Mapping[str, Mapping[str, Any]]) -> Table |
         data=pd.DataFrame(rows),
         columns=CERTIFICATE_COLUMNS,
     )
+
+
+def _page(directory: Path, name: str) -> str:
+    """The address of a certificate's own page beside the sweep; empty where there is none."""
+    page = f"certificates/{_file_name(name)}.md"
+    return page if (directory / page).exists() else ""
 
 
 def claims_table(judged: Iterable[Judged]) -> rich.table.Table:

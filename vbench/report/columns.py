@@ -1,8 +1,13 @@
-"""The columns of a report's tables: a head with its unit, and how a row reads under it."""
+"""The columns of a report's tables: a head with its unit, and how a row reads under it.
+
+A reading is a function from a row to text. Those that are more than text say so by their class: a number by which a
+page sorts, a file to which it links, a cell whose samples it shows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,36 +18,83 @@ Row = Any  # a named tuple of DataFrame.itertuples
 Column = tuple[str, Callable[[Row], str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Number:
+    """How a number reads, and the number; `quoted` is one that somebody printed, not one of the row's cell."""
+
+    text: Callable[[Row], str]
+    value: Callable[[Row], float]
+    quoted: bool = False
+
+    def __call__(self, row: Row) -> str:
+        """The number as text."""
+        return self.text(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A column's text, or a dash."""
+
+    name: str
+
+    def __call__(self, row: Row) -> str:
+        """The word of the row."""
+        return str(getattr(row, self.name)) or "-"
+
+
+class BesidePage(Word):
+    """The address of a file that lies beside the page."""
+
+    __slots__ = ()
+
+
+class CellId(Word):
+    """The id of the cell that a row's numbers are of."""
+
+    __slots__ = ()
+
+
 def _number(value: Any) -> float:
     return float("nan") if pd.isna(value) else float(value)
 
 
-def _with(text: Callable[[float], str], name: str, factor: float = 1.0) -> Callable[[Row], str]:
-    return lambda row: text(_number(getattr(row, name)) * factor)
+def _of(name: str) -> Callable[[Row], float]:
+    return lambda row: _number(getattr(row, name))
 
 
-def _word(name: str) -> Callable[[Row], str]:
-    return lambda row: str(getattr(row, name)) or "-"
+def _with(text: Callable[[float], str], name: str, *, quoted: bool = False) -> Number:
+    value = _of(name)
+    return Number(lambda row: text(value(row)), value, quoted)
 
 
-def _clip(row: Row) -> str:
+def _printed(text: Callable[[float], str], name: str) -> Number:
+    return _with(text, name, quoted=True)
+
+
+def _interval(name: str) -> Number:
+    value = _of(name)
+    return Number(lambda row: units.seconds_interval(value(row), row.latency_low_s, row.latency_high_s), value)
+
+
+def _clip_text(row: Row) -> str:
     return units.extent(row.frames, row.height, row.width)
 
 
-def _latency(row: Row) -> str:
-    return units.seconds_interval(row.latency_median_s, row.latency_low_s, row.latency_high_s)
-
-
-def _view_latency(row: Row) -> str:
-    return units.seconds_interval(row.latency_s, row.latency_low_s, row.latency_high_s)
+def _clip_size(row: Row) -> float:
+    return float(row.frames * row.height * row.width)
 
 
 def _deviation(row: Row) -> str:
     return units.signed_percent(row.deviation_percent / 100)
 
 
-def _attention_share(row: Row) -> str:
-    return units.percent(_number(row.attention_macs) / _number(row.macs)) if row.macs else "-"
+def _attention_share(row: Row) -> float:
+    return _number(row.attention_macs) / _number(row.macs) if row.macs else float("nan")
+
+
+def _roofline(row: Row) -> str:
+    """The fraction reached of the bound that binds, and which it is."""
+    return f"{units.percent(_number(row.roofline_fraction))} {row.roofline_bound}".strip()
 
 
 def _setting(row: Row) -> str:
@@ -50,93 +102,137 @@ def _setting(row: Row) -> str:
     return " ".join(words)
 
 
-CELL: Column = ("cell", _word("cell"))
+CLIP = Number(_clip_text, _clip_size, quoted=True)  # a size, which no sample shows
+LATENCY = _interval("latency_median_s")
+VIEW_LATENCY = _interval("latency_s")
+SHARE = Number(lambda row: units.percent(_attention_share(row)), _attention_share)
+CELL: Column = ("cell", CellId("cell"))
 PARAMS: Column = ("params (M)", _with(units.millions, "params"))
 GMACS: Column = ("GMACs (papers' GFLOPs)", _with(units.giga, "macs"))
 PREDICTED: Column = ("predicted peak", _with(units.size, "predicted_peak_bytes"))
 PEAK: Column = ("peak memory", _with(units.size, "peak_memory_bytes"))
 CLIPS: Column = ("clips/s", _with(units.three_digits, "clips_per_second"))
-QUALITY: Column = ("quality", _word("quality"))
+QUALITY: Column = ("quality", Word("quality"))
 
 K400_COLUMNS: tuple[Column, ...] = (
-    ("id", _word("id")),
-    ("model", _word("model")),
-    ("clip", _word("clip")),
-    ("views", _word("views")),
-    ("GMACs claimed", _with(units.as_printed, "gmacs_claimed")),
-    ("GMACs published", _with(units.as_printed, "gmacs_published")),
+    ("id", Word("id")),
+    ("model", Word("model")),
+    ("clip", Word("clip")),
+    ("views", Word("views")),
+    ("GMACs claimed", _printed(units.as_printed, "gmacs_claimed")),
+    ("GMACs published", _printed(units.as_printed, "gmacs_published")),
     ("GMACs counted", _with(units.three_digits, "gmacs_counted")),
-    ("counted / published", _deviation),
-    ("params (M) claimed", _with(units.as_printed, "params_m_claimed")),
-    ("params published", _with(units.as_printed, "params_m_published")),
+    ("counted / published", Number(_deviation, _of("deviation_percent"))),
+    ("params (M) claimed", _printed(units.as_printed, "params_m_claimed")),
+    ("params published", _printed(units.as_printed, "params_m_published")),
     ("params counted", _with(units.three_digits, "params_m_counted")),
-    ("top-1 (%) claimed", _with(units.accuracy, "top1_claimed")),
-    ("top-1 published", _with(units.accuracy, "top1_published")),
-    ("pre-training", _word("pretrain")),
-    ("latency per view", _view_latency),
-    ("verdict", _word("verdict")),
-    ("published in", _word("source")),
+    ("top-1 (%) claimed", _printed(units.accuracy, "top1_claimed")),
+    ("top-1 published", _printed(units.accuracy, "top1_published")),
+    ("pre-training", Word("pretrain")),
+    ("latency per view", VIEW_LATENCY),
+    ("verdict", Word("verdict")),
+    ("published in", Word("source")),
     CELL,
 )
 MODEL_COLUMNS: tuple[Column, ...] = (
-    ("model", _word("model")), ("clip", _clip), PARAMS, GMACS, ("attention", _attention_share), PREDICTED, CELL,
+    ("model", Word("model")), ("clip", CLIP), PARAMS, GMACS, ("attention", SHARE), PREDICTED, CELL,
 )  # fmt: skip
 PATTERN_COLUMNS: tuple[Column, ...] = (
-    ("pattern", _word("model")),
-    ("grid", _clip),
+    ("pattern", Word("model")),
+    ("grid", CLIP),
     ("tokens", _with(units.count, "tokens")),
     ("GMACs", _with(units.giga, "macs")),
     ("attention GMACs", _with(units.giga, "attention_macs")),
-    ("latency", _latency),
+    ("latency", LATENCY),
     PEAK,
     QUALITY,
     CELL,
 )
 LATENCY_COLUMNS: tuple[Column, ...] = (
-    ("model", _word("model")),
-    ("clip", _clip),
+    ("model", Word("model")),
+    ("clip", CLIP),
     ("setting", _setting),
-    ("latency", _latency),
+    ("latency", LATENCY),
     CLIPS,
     ("achieved", _with(units.rate, "flops_per_second")),
+    ("of matrix peak", _with(units.percent, "matmul_peak_fraction")),
+    ("of roofline", Number(_roofline, _of("roofline_fraction"))),
     PEAK,
-    ("hardware", _word("hardware")),
+    ("hardware", Word("hardware")),
     QUALITY,
     CELL,
 )
 SCALING_COLUMNS: tuple[Column, ...] = (
-    ("model", _word("model")),
-    ("metric", _word("metric")),
-    ("in", _word("variable")),
-    ("exponent", lambda row: units.exponent(row.exponent, row.low, row.high)),
+    ("model", Word("model")),
+    ("metric", Word("metric")),
+    ("in", Word("variable")),
+    ("exponent", Number(lambda row: units.exponent(row.exponent, row.low, row.high), _of("exponent"))),
     ("sizes", lambda row: f"{row.points}, {units.count(row.smallest)} to {units.count(row.largest)}"),
-    ("held", _word("held")),
+    ("held", Word("held")),
     ("setting", lambda row: f"b{row.batch} {row.precision} {row.mode} {row.kernel} {row.device}"),
-    ("hardware", _word("hardware")),
+    ("hardware", Word("hardware")),
 )
 MECHANISM_COLUMNS: tuple[Column, ...] = (
-    ("id", _word("id")),
-    ("mechanism", _word("mechanism")),
-    ("pattern", _word("pattern")),
-    ("claimed", _word("claimed")),
-    ("derived core (MACs)", _word("derived")),
-    ("verdict", _word("verdict")),
-    ("time", _word("time")),
-    ("exponent in T", _word("exponent_t")),
-    ("exponent in H*W", _word("exponent_hw")),
-    ("core at 8x14x14", _view_latency),
+    ("id", Word("id")),
+    ("mechanism", Word("mechanism")),
+    ("pattern", Word("pattern")),
+    ("claimed", Word("claimed")),
+    ("derived core (MACs)", Word("derived")),
+    ("verdict", Word("verdict")),
+    ("time", Word("time")),
+    ("exponent in T", Word("exponent_t")),
+    ("exponent in H*W", Word("exponent_hw")),
+    ("core at 8x14x14", VIEW_LATENCY),
     CELL,
 )
 CERTIFICATE_COLUMNS: tuple[Column, ...] = (
-    ("pattern", _word("name")), ("attention core (MACs)", _word("attention_macs")), ("claimed", _word("claimed")),
-    ("verdict", _word("verdict")), ("time", _word("time")), ("page", _word("page")),
+    ("pattern", Word("name")), ("attention core (MACs)", Word("attention_macs")), ("claimed", Word("claimed")),
+    ("verdict", Word("verdict")), ("time", Word("time")), ("page", BesidePage("page")),
+)  # fmt: skip
+SELECTION_COLUMNS: tuple[Column, ...] = (
+    ("clips", lambda row: f"{row.length}, {row.span}"),
+    ("frames", _printed(units.count, "frames")),
+    ("model", Word("model")),
+    ("advice", Word("advice")),
+    ("clip", Word("clip")),
+    ("GMACs", _with(units.giga, "macs")),
+    ("latency", VIEW_LATENCY),
+    ("measured peak", _with(units.size, "peak_memory_bytes")),
+    PREDICTED,
+    ("fits in (GiB)", _with(units.as_printed, "fits_gib")),
+    ("top-1 (%) at this clip", _printed(units.accuracy, "top1")),
+    ("accuracy", Word("accuracy")),
+    ("advice by cost", Word("cost_verdict")),
+    ("reason", Word("cost_reason")),
+    CELL,
+)
+CROSSING_COSTS: dict[str, str] = {
+    "macs": "multiply-adds", "predicted_peak_bytes": "predicted peak memory", "latency_median_s": "latency",
+}  # fmt: skip
+CROSSOVER_COLUMNS: tuple[Column, ...] = (
+    ("cost", lambda row: CROSSING_COSTS[row.metric]),
+    ("cheaper before", Word("short")),
+    ("cheaper after", Word("long")),
+    ("at (frames)", _with(units.three_digits, "frames")),
+    ("interval", lambda row: units.open_interval(row.low, row.high)),
+    ("cheapest of all there", lambda row: "yes" if row.cheapest else "-"),
+    ("between (frames)", lambda row: f"{row.after} and {row.before}"),
+    ("held", Word("held")),
+    ("setting", Word("setting")),
+    ("hardware", Word("hardware")),
+)
+UNFINISHED_COLUMNS: tuple[Column, ...] = (CELL, ("status", Word("status")), ("reason", Word("reason")))
+CLAIM_COLUMNS: tuple[Column, ...] = (
+    ("id", Word("id")), ("verdict", Word("verdict")), ("claim", Word("statement")), ("claimed", Word("claimed")),
+    ("derived", Word("derived")), ("evidence", Word("evidence")), ("source", Word("source")),
+    ("again with", Word("reproduce")),
 )  # fmt: skip
 QUIET: Column = ("quality", lambda row: str(row.quality).split(":")[0] or "-")
 NARROW_CONSOLE_COLUMNS: tuple[Column, ...] = (
-    ("model", _word("model")), ("clip", _clip), ("GMACs", _with(units.giga, "macs")), PEAK,
+    ("model", Word("model")), ("clip", CLIP), ("GMACs", _with(units.giga, "macs")), PEAK,
     ("latency", _with(units.seconds, "latency_median_s")), QUIET,
 )  # fmt: skip
 CONSOLE_COLUMNS: tuple[Column, ...] = (
-    ("model", _word("model")), ("clip", _clip), ("params", _with(units.params, "params")),
-    ("GMACs", _with(units.giga, "macs")), PREDICTED, PEAK, ("latency", _latency), CLIPS, QUIET,
+    ("model", Word("model")), ("clip", CLIP), ("params", _with(units.params, "params")),
+    ("GMACs", _with(units.giga, "macs")), PREDICTED, PEAK, ("latency", LATENCY), CLIPS, QUIET,
 )  # fmt: skip

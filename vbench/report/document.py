@@ -7,13 +7,27 @@ from pathlib import Path
 import pandas as pd
 
 from vbench.analysis.comparison import claims_frame, published_frame
-from vbench.analysis.frame import records_frame
+from vbench.analysis.explorer import explorer
+from vbench.analysis.frame import last_clean_attempts, records_frame
+from vbench.analysis.pace import Pace
 from vbench.analysis.scaling import scaling_frame
 from vbench.errors import StoreError
 from vbench.report.certificates import certificates_table, mechanisms_table, read_certificates
+from vbench.report.claims import judged_table, read_judged
+from vbench.report.deployment import deployment_tables
 from vbench.report.figures import write_figures
 from vbench.report.page import environment_rows, render_page
-from vbench.report.tables import CONVENTION, markdown_text, report_tables, scaling_table, write_tables
+from vbench.report.side_by_side import hardware_tables
+from vbench.report.tables import (
+    CONVENTION,
+    Table,
+    markdown_text,
+    report_tables,
+    scaling_table,
+    unfinished_table,
+    write_tables,
+)
+from vbench.report.techniques import techniques_table
 from vbench.results import Environment, Record
 from vbench.store import Store
 
@@ -41,10 +55,7 @@ def _write(directory: Path, records: list[Record], environments: dict[str, Envir
     used = {key: environments[key] for key in dict.fromkeys(r.environment for r in records) if key in environments}
     frame = records_frame(records, environments)
     scaling = scaling_frame(frame)
-    tables = report_tables(frame, published_frame(), claims_frame())
-    certificates = read_certificates(directory)
-    if (certified := certificates_table(certificates)) is not None:
-        tables += [mechanisms_table(certificates, frame), certified]
+    tables = _tables(directory, frame, scaling)
     paths = [_write_csv(frame, directory / "records.csv"), _write_csv(scaling, directory / "scaling.csv")]
     paths += write_tables(tables, directory / "tables")
     figures = write_figures(frame, directory / "figures")
@@ -54,13 +65,27 @@ def _write(directory: Path, records: list[Record], environments: dict[str, Envir
         environments=used,
         date=_date(records),
         summary=summary(frame),
-        tables=[*tables, *([] if scaling.empty else [scaling_table(scaling)])],
-        unfinished=unfinished(frame),
+        tables=tables,
+        records=last_clean_attempts(records, Pace(records)),
+        frame=frame,
+        settings=explorer(frame, published_frame()),
         left_out=left_out,
         figures=[path for path in figures if path.suffix == ".svg"],
     )
     paths += [*figures, _write_text(page, directory / "index.html")]
     return [*paths, _write_text(readme(directory, frame, used, left_out, figures), directory / "README.md")]
+
+
+def _tables(directory: Path, frame: pd.DataFrame, scaling: pd.DataFrame) -> list[Table]:
+    """Every table that has rows: of the records, of the certificates and claims beside them, of what did not run."""
+    tables = report_tables(frame, published_frame(), claims_frame()) + deployment_tables(frame, published_frame())
+    certificates = read_certificates(directory)
+    if (certified := certificates_table(certificates, directory)) is not None:
+        tables += [mechanisms_table(certificates, frame), certified]
+    tables += hardware_tables(frame)
+    tables += [techniques_table(frame), scaling_table(scaling), judged_table(read_judged(directory))]
+    tables += [unfinished_table(unfinished(frame))]
+    return [table for table in tables if not table.data.empty]
 
 
 def summary(frame: pd.DataFrame) -> dict[str, int]:

@@ -38,6 +38,18 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """A crossing of two lines, with its interval in x where it has one; a ring that is `faint` is not for certain."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    is_faint: bool = False
+    is_named: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plot:
     """A figure's content; `y_text` and `x_text` turn a value into a tick's label."""
 
@@ -49,6 +61,7 @@ class Plot:
     y_base: int
     lines: Sequence[Line]
     x_text: Callable[[float], str] = count
+    marks: Sequence[Mark] = ()
 
 
 def draw(plot: Plot, path: Path) -> list[Path]:
@@ -74,6 +87,8 @@ def figure_of(plot: Plot) -> Figure:
     for line in plot.lines:
         _add(axes, line)
     _scale(axes, plot)
+    for mark in plot.marks:
+        _ring(axes, mark, plot.x_text)
     _caption(figure, plot, height)
     _label_lines(axes, plot.lines)
     return figure
@@ -99,6 +114,18 @@ def _add(axes: Axes, line: Line) -> None:
     bars = [bar for bar in zip(line.x, line.low, line.high, strict=True) if all(map(math.isfinite, bar))]
     for x, low, high in bars:
         axes.plot([x, x], [low, high], color=COLOURS[line.style % len(COLOURS)], linewidth=5, alpha=0.3, zorder=2)
+
+
+def _ring(axes: Axes, mark: Mark, text: Callable[[float], str]) -> None:
+    """A ring about a crossing, the interval of its place as a bar, and, of one that matters most, the place itself."""
+    alpha = 0.35 if mark.is_faint else 1.0
+    axes.plot([mark.x], [mark.y], "o", markersize=10, fillstyle="none", color=INK, alpha=alpha, zorder=4)
+    if math.isfinite(mark.low) and math.isfinite(mark.high):
+        axes.plot([mark.low, mark.high], [mark.y, mark.y], color=INK, linewidth=4, alpha=0.25 * alpha, zorder=2)
+    if mark.is_named:
+        name = axes.annotate(text(mark.x), (mark.x, mark.y), (0, -17), textcoords="offset points", zorder=5)
+        name.set(color=INK, size=9.5, weight="bold", ha="center")
+        name.set_bbox({"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5})
 
 
 def _scale(axes: Axes, plot: Plot) -> None:

@@ -1,12 +1,14 @@
 """Figures of a report: cost against frames, resolution and tokens, one line a model, as PNG and SVG.
 
 A figure compares what may be compared: one setting, one machine, and one held size, the one that most models share.
-Bars are 95 % intervals over processes. Colours are Okabe and Ito's ("Color Universal Design", 2008), which every
-common colour vision tells apart; markers and strokes differ too. A figure without data is not written.
+Rings show the clip lengths at which two models change places, with numbers where they are few and where the cheapest
+of all changes. Bars are 95 % intervals over processes. Colours are Okabe and Ito's ("Color Universal Design", 2008),
+which every common colour vision tells apart; markers and strokes differ too. A figure without data is not written.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +16,13 @@ from pathlib import Path
 import pandas as pd
 
 from vbench import units
+from vbench.analysis.comparison import published_frame
+from vbench.analysis.crossover import METRICS, Crossover, crossovers
 from vbench.analysis.frame import in_tokens
-from vbench.analysis.scaling import MEASURED, Axis, Series, all_series
-from vbench.report.drawing import Line, Plot, draw
+from vbench.analysis.scaling import MEASURED, Axis, Series, comparable
+from vbench.analysis.trade_off import trade_off_frame
+from vbench.report.accuracy_cost import draw_trade_offs
+from vbench.report.drawing import Line, Mark, Plot, draw
 from vbench.report.process_peaks import NAME as PROCESS_PEAKS
 from vbench.report.process_peaks import process_peaks_plot
 from vbench.report.scatter import draw_scatter
@@ -27,6 +33,10 @@ AXES: dict[Axis, tuple[str, str]] = {
     "time": ("tokens in time", "tokens T x H x W"),
     "space": ("tokens in space", "tokens T x H x W"),
 }
+
+
+MOST_NAMED = 6  # of crossings in a figure; of more only those of the cheapest models are named
+LEAST_APART = 0.25  # octaves of frames between two numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,10 @@ FIGURES: dict[str, tuple[Metric, Axis]] = {
 
 
 def write_figures(frame: pd.DataFrame, directory: Path) -> list[Path]:
-    """Every figure that has data as `NAME.png` and `NAME.svg`; returns the paths."""
+    """Every figure that has data as `NAME.png` and `NAME.svg`; returns the paths.
+
+    Published accuracies come from the project's own table of them.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for name, (metric, axis) in FIGURES.items():
@@ -73,12 +86,12 @@ def write_figures(frame: pd.DataFrame, directory: Path) -> list[Path]:
     peaks = process_peaks_plot(frame)
     if peaks is not None:
         paths += draw_scatter(peaks, directory / PROCESS_PEAKS)
-    return paths
+    return paths + draw_trade_offs(trade_off_frame(frame, published_frame()), directory)
 
 
 def plot_of(frame: pd.DataFrame, metric: Metric, axis: Axis) -> Plot | None:
     """What a figure shows of the frame; None where no model has two sizes."""
-    chosen = comparable(frame, metric, axis)
+    chosen = comparable(frame, metric.column, axis)
     if not chosen:
         return None
     models = sorted(set(frame.loc[in_tokens(frame) == (axis in ("time", "space")), "model"]))
@@ -86,29 +99,45 @@ def plot_of(frame: pd.DataFrame, metric: Metric, axis: Axis) -> Plot | None:
     title, label = AXES[axis]
     return Plot(
         title=f"{metric.title} against {title}",
-        subtitle=_subtitle(chosen, metric),
+        subtitle=_subtitle(chosen, metric, axis),
         x_label=label,
         y_label=metric.label,
         y_text=metric.text,
         y_base=metric.base,
         lines=lines,
+        marks=_marks(_crossings(chosen, metric, axis)),
     )
 
 
-def comparable(frame: pd.DataFrame, metric: Metric, axis: Axis) -> list[Series]:
-    """One series per model, all of one setting and one held size: those that most models, then most cells, share."""
-    known = frame[frame[metric.column].astype("float64") > 0]
-    if metric.column in MEASURED:
-        known = known[known["hardware"].isin(known["hardware"].mode().head(1))]
-    groups: dict[tuple[str, str], list[Series]] = {}
-    for series in all_series(known):
-        if series.axis == axis:
-            groups.setdefault((series.held, series.setting), []).append(series)
-    return max(groups.values(), key=_weight, default=[])
+def _crossings(chosen: Sequence[Series], metric: Metric, axis: Axis) -> list[Crossover]:
+    """Where the lines of a figure over clip length cross, in the costs that a model is chosen by."""
+    return crossovers(chosen, metric.column) if axis == "frames" and metric.column in METRICS else []
 
 
-def _weight(group: Sequence[Series]) -> tuple[int, int]:
-    return len(group), sum(len(series.x) for series in group)
+def _marks(crossings: Sequence[Crossover]) -> list[Mark]:
+    """A ring for each, and numbers where they have room."""
+    named = _named(crossings)
+    return [
+        Mark(
+            x=crossing.frames,
+            y=crossing.cost,
+            low=crossing.low if crossing.metric in MEASURED else crossing.frames,
+            high=crossing.high if crossing.metric in MEASURED else crossing.frames,
+            is_faint=not crossing.is_decided,
+            is_named=crossing in named,
+        )
+        for crossing in crossings
+    ]
+
+
+def _named(crossings: Sequence[Crossover]) -> list[Crossover]:
+    """The decided crossings that do not crowd one another, those of the cheapest first; of many only these."""
+    named: list[Crossover] = []
+    for crossing in sorted(crossings, key=lambda each: not each.cheapest):
+        has_room = all(abs(math.log2(crossing.frames / other.frames)) > LEAST_APART for other in named)
+        if crossing.is_decided and has_room and (crossing.cheapest or len(crossings) <= MOST_NAMED):
+            named.append(crossing)
+    return named
 
 
 def _line(series: Series, metric: Metric, style: int) -> Line:
@@ -133,10 +162,14 @@ def _positions(series: Series) -> list[int]:
     return [int(t) * int(h) * int(w) for t, h, w in sizes]
 
 
-def _subtitle(chosen: Sequence[Series], metric: Metric) -> str:
+def _subtitle(chosen: Sequence[Series], metric: Metric, axis: Axis) -> str:
     row = chosen[0].rows.iloc[0]
     held = f"{chosen[0].held}, {row['precision']}, {row['mode']}, batch {row['batch']}"
+    crossings = _crossings(chosen, metric, axis)
+    rings = "; rings: two models change places" if crossings else ""
+    rings += ", faint where intervals do not decide it" if any(not each.is_decided for each in crossings) else ""
     if metric.column not in MEASURED:
-        return f"{held}\ncounted, the same on every machine"
+        return f"{held}\ncounted, the same on every machine{rings}"
     bars = "; bars: 95 % intervals over processes" if metric is LATENCY else ""
-    return f"{held}, {row['backend']}, {row['kernel']} attention\n{row['hardware']}, {row['threads']} threads{bars}"
+    machine = f"{row['hardware']}, {row['threads']} threads{bars}{rings}"
+    return f"{held}, {row['backend']}, {row['kernel']} attention\n{machine}"

@@ -1,11 +1,10 @@
-"""Tables of a report: the raw values for CSV, the same as text for Markdown, the page and the terminal.
+"""Tables of a report: the raw values for CSV, the same as text for Markdown, LaTeX, the page and the terminal.
 
 1 multiply-add = 1 MAC = 2 FLOPs; a column of GMACs per view is what papers print as GFLOPs.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -18,19 +17,23 @@ from rich.text import Text
 from tabulate import tabulate
 
 from vbench.analysis.comparison import comparison_frame
+from vbench.analysis.crossover import crossovers_frame
 from vbench.analysis.frame import at_default_clip, in_tokens
-from vbench.analysis.guide import Guide
+from vbench.analysis.selection import selection_frame
 from vbench.report.columns import (
     CONSOLE_COLUMNS,
+    CROSSOVER_COLUMNS,
     K400_COLUMNS,
     LATENCY_COLUMNS,
     MODEL_COLUMNS,
     NARROW_CONSOLE_COLUMNS,
     PATTERN_COLUMNS,
     SCALING_COLUMNS,
+    SELECTION_COLUMNS,
+    UNFINISHED_COLUMNS,
     Column,
+    Number,
 )
-from vbench.units import accuracy, seconds, size
 
 WIDE = 132  # characters that the whole console table takes
 CONVENTION = "1 multiply-add = 1 MAC = 2 FLOPs; papers' GFLOPs are GMACs per view"
@@ -61,12 +64,21 @@ class Table:
         grid = tabulate(rows, headers=self.heads, tablefmt="pipe", disable_numparse=True)
         return f"# {self.title}\n\n{self.note}\n\n{grid}\n"
 
+    def latex(self) -> str:
+        """The table as a LaTeX `tabular` for the package booktabs, its title and note in a comment above."""
+        rows = [[" ".join(cell.split()) for cell in row] for row in self.cells()]
+        sides = ["right" if isinstance(reading, Number) else "left" for _, reading in self.columns]
+        grid = tabulate(rows, headers=self.heads, tablefmt="latex_booktabs", disable_numparse=True, colalign=sides)
+        comment = " ".join(f"{self.title}. {self.note}".split())
+        return f"% {comment}\n% \\usepackage{{booktabs}}\n{grid}\n"
+
 
 def report_tables(frame: pd.DataFrame, published: pd.DataFrame, claims: pd.DataFrame) -> list[Table]:
     """Every table of a report that has rows."""
     compared = comparison_frame(frame, published, claims)
     tables = [k400_table(compared, "K400-1"), k400_table(compared, "K400-2")]
     tables += [models_table(frame), patterns_table(frame), latency_table(frame)]
+    tables += [selection_table(frame, published), crossovers_table(frame)]
     return [table for table in tables if not table.data.empty]
 
 
@@ -130,15 +142,56 @@ def scaling_table(scaling: pd.DataFrame) -> Table:
     )
 
 
+def selection_table(frame: pd.DataFrame, published: pd.DataFrame) -> Table:
+    """Architecture by clip length, held against the literature's advice."""
+    return Table(
+        name="selection_guide",
+        title="Selection guide: short, medium and long clips",
+        note=f"{CONVENTION}. What one clip of so many frames costs each model at its own crop, in fp32, batch 1; one "
+        "that remembers takes it clip by clip. `advice` says whether the literature advises the model for this length "
+        "or one instead of it (`rival`); its cost is decided by latency where both were measured, else by "
+        "multiply-adds. Memory fits by the predicted peak. Accuracy is quoted where somebody published top-1 on "
+        "Kinetics-400 for so many frames of this crop, and undecided where nobody did.",
+        data=selection_frame(frame, published),
+        columns=SELECTION_COLUMNS,
+    )
+
+
+def crossovers_table(frame: pd.DataFrame) -> Table:
+    """The clip lengths at which two models change places."""
+    return Table(
+        name="crossovers",
+        title="Crossovers over clip length",
+        note="The number of frames at which two models change places, interpolated on logarithms between the lengths "
+        "that were counted or measured. Where costs are exact, the interval is these lengths; of latencies it is where "
+        "the 95 % intervals of the two do not tell them apart. Where no shorter or no longer clip tells them apart "
+        "there may be no crossover, and none is listed.",
+        data=crossovers_frame(frame),
+        columns=CROSSOVER_COLUMNS,
+    )
+
+
+def unfinished_table(rows: pd.DataFrame) -> Table:
+    """The rows of cells that failed or were skipped, with the reason."""
+    return Table(
+        name="unfinished",
+        title="Failed and skipped",
+        note="A failed cell is a row: out of memory, time-out, crash or error. A skipped one was not tried.",
+        data=rows,
+        columns=UNFINISHED_COLUMNS,
+    )
+
+
 def write_tables(tables: Iterable[Table], directory: Path) -> list[Path]:
-    """Each table as `NAME.md` and, raw, as `NAME.csv`; returns the paths."""
+    """Each table as `NAME.md`, `NAME.tex` and, raw, `NAME.csv`; returns the paths."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for table in tables:
-        text, raw = directory / f"{table.name}.md", directory / f"{table.name}.csv"
-        text.write_text(table.markdown(), encoding="utf-8")
-        table.data.to_csv(raw, index=False, lineterminator="\n")
-        paths += [text, raw]
+        for ending, text in (("md", table.markdown()), ("tex", table.latex())):
+            paths.append(directory / f"{table.name}.{ending}")
+            paths[-1].write_text(text, encoding="utf-8")
+        paths.append(directory / f"{table.name}.csv")
+        table.data.to_csv(paths[-1], index=False, lineterminator="\n")
     return paths
 
 
@@ -154,26 +207,6 @@ def console_table(frame: pd.DataFrame, width: int = WIDE) -> rich.table.Table:
         for row in part.itertuples(index=False):
             table.add_row(*(Text(text(row)) for _, text in columns))
         table.add_section()
-    return table
-
-
-def guide_table(guide: Guide) -> rich.table.Table:
-    """The ranked choices for a terminal, the Pareto front marked, and below them what was ruled out by which limit."""
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, caption=CONVENTION, caption_justify="left")
-    for head in ("model", "top-1 %", "latency of the video", "a view", "peak memory", "basis"):
-        table.add_column(head, justify="left" if head in ("model", "basis") else "right")
-    for choice in guide.ranking:
-        table.add_row(
-            Text(choice.name + (" *" if choice.name in guide.front else "")),
-            "not published" if choice.top1 is None else accuracy(choice.top1),
-            seconds(choice.latency_video_s or math.nan),
-            seconds(choice.latency_s or math.nan),
-            size(choice.peak_memory_bytes or math.nan),
-            Text(choice.basis),
-        )
-    table.add_section()
-    for ruled_out in guide.ruled_out:
-        table.add_row(Text(ruled_out.name, style="dim"), "", "", "", "", Text(f"ruled out: {ruled_out.limit}"))
     return table
 
 

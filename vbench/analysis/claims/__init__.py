@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from vbench.analysis.claims.accuracies import ACCURACY_METHODS
+from vbench.analysis.claims.advice import ADVICE_METHODS, clips_to_count
 from vbench.analysis.claims.claim import (
     KEPT_FRACTIONS,
     Blindness,
@@ -27,6 +28,7 @@ METHODS: dict[str, Callable[[Claim, Evidence], Judged]] = {
     **FORMULA_METHODS,
     **STRUCTURE_METHODS,
     **ACCURACY_METHODS,
+    **ADVICE_METHODS,
 }
 
 
@@ -63,6 +65,7 @@ __all__ = [
     "Judged",
     "Quantised",
     "Stream",
+    "clips_to_count",
     "judge_claims",
     "keys_to_certify",
     "keys_to_count",

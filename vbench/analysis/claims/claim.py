@@ -78,6 +78,7 @@ class Evidence:
 
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
     counted: pd.DataFrame = field(default_factory=pd.DataFrame)  # cells as in records.csv
+    selection: pd.DataFrame = field(default_factory=pd.DataFrame)  # the selection guide's rows
     core_by_fraction: Mapping[str, Mapping[float, int]] = field(default_factory=dict)  # pattern -> kept -> MACs
     masked_strided_macs: int = 0  # of the sketch that masks, at the default grid
     full_macs: int = 0  # of the same attention without any mask, at the same grid

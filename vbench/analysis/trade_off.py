@@ -1,0 +1,76 @@
+"""Published accuracy against the cost of the protocol that earned it: its views times what one view costs here.
+
+Only top-1 on Kinetics-400: accuracies of other data sets and tasks share no axis with it. A row's cost is its own
+clip's: published at another clip or crop than was counted or measured, it has none. Latencies are of one machine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from vbench.analysis.comparison import at_clip, default_setting, k400_rows
+from vbench.units import extent
+
+COSTS = ("macs", "latency_s")
+COLUMNS = (
+    "key", "row", "clip", "frames", "views", "pretrain", "top1", "macs", "latency_s", "latency_low_s",
+    "latency_high_s", "quality", "hardware", "front_macs", "front_latency_s", "cell", "source",
+)  # fmt: skip
+
+
+def trade_off_frame(frame: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """One row for each published top-1 whose clip and views are known and whose clip the records hold.
+
+    Costs are those of the whole protocol: multiply-adds, seconds with their interval; NaN where nothing was measured.
+    `front_macs` and `front_latency_s` say which rows no other beats in both accuracy and that cost.
+    """
+    rows = k400_rows(published).dropna(subset=["metric", "frames", "height", "views_spatial", "views_temporal"])
+    cells = of_one_machine(default_setting(frame))
+    found = [_row(row, at_clip(cells, row["key"], row)) for _, row in rows.iterrows()]
+    table = pd.DataFrame([row for row in found if row], columns=list(COLUMNS))
+    for cost in COSTS:
+        table[f"front_{cost}"] = on_front(table[cost], table["top1"])
+    return table
+
+
+def on_front(costs: pd.Series[Any], accuracies: pd.Series[Any]) -> pd.Series[bool]:
+    """Which rows no other beats: in rising cost, each new highest accuracy; no row without a cost is on it."""
+    points = pd.DataFrame({"cost": costs.astype("float64"), "accuracy": accuracies.astype("float64")}).dropna()
+    points = points.sort_values(["cost", "accuracy"], ascending=[True, False], kind="stable")
+    highest = points["accuracy"].cummax().shift(fill_value=0.0)
+    return (points["accuracy"] > highest).reindex(costs.index, fill_value=False).astype(bool)
+
+
+def of_one_machine(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells without those that were measured on another machine than most."""
+    measured = cells["status"] == "measured"
+    hardware = cells.loc[measured, "hardware"].mode().head(1)
+    return cells[~measured | cells["hardware"].isin(hardware)]
+
+
+def _row(published: pd.Series[Any], cells: pd.DataFrame) -> dict[str, Any] | None:
+    counted = cells[cells["macs"].notna()].head(1)
+    if counted.empty:
+        return None
+    views = int(published["views_spatial"] * published["views_temporal"])
+    row = {
+        "key": published["key"],
+        "row": f"{published['architecture']} {published['variant']}",
+        "clip": extent(*(int(published[axis]) for axis in ("frames", "height", "width"))),
+        "frames": int(published["frames"]),
+        "views": f"{published['views_spatial']:.0f}x{published['views_temporal']:.0f}",
+        "pretrain": published["pretrain"],
+        "top1": float(published["metric"]),
+        "macs": views * float(counted.iloc[0]["macs"]),
+        "cell": counted.iloc[0]["cell"],
+        "source": published["source"],
+        **dict.fromkeys(("quality", "hardware"), ""),
+        **dict.fromkeys(("latency_s", "latency_low_s", "latency_high_s"), float("nan")),
+    }
+    for _, best in cells[cells["status"] == "measured"].nsmallest(1, "latency_median_s").iterrows():
+        names = {"latency_s": "latency_median_s", "latency_low_s": "latency_low_s", "latency_high_s": "latency_high_s"}
+        row |= {name: views * float(best[column]) for name, column in names.items()}
+        row |= {"quality": best["quality"], "hardware": best["hardware"], "cell": best["cell"]}
+    return row

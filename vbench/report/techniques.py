@@ -1,0 +1,51 @@
+"""The table of what precisions, training steps and back ends cost, and how far their output is from eager fp32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from vbench import units
+from vbench.analysis.techniques import techniques_frame
+from vbench.report.columns import CELL, CLIP, LATENCY, PEAK, QUALITY, Column, Number, Row, Word
+from vbench.report.tables import Table
+
+
+def techniques_table(frame: pd.DataFrame) -> Table:
+    """Every measured cell that trains, or runs in another precision or back end than fp32 and eager."""
+    return Table(
+        name="techniques",
+        title="Precision, training, back ends",
+        note="In training the latency is that of a whole step and its forward stands apart. Compilation starts from an "
+        "empty cache and is in no latency. Distance: ||y - r|| / ||r|| with r of eager fp32, same weights and input. "
+        "Saved: the state dict in a file. Times plain: the latency over that of eager fp32 without checkpointing and "
+        "accumulation, the same model, clip and mode.",
+        data=techniques_frame(frame),
+        columns=TECHNIQUES_COLUMNS,
+    )
+
+
+def _figure(text: Callable[[float], str], name: str) -> Number:
+    def value(row: Row) -> float:
+        found = getattr(row, name)
+        return float("nan") if pd.isna(found) else float(found)
+
+    return Number(lambda row: text(value(row)), value)
+
+
+TECHNIQUES_COLUMNS: tuple[Column, ...] = (
+    ("model", Word("model")),
+    ("clip", CLIP),
+    ("setting", Word("setting")),
+    ("latency", LATENCY),
+    ("times plain", _figure(units.three_digits, "times_plain")),
+    ("forward", _figure(units.seconds, "forward_median_s")),
+    ("compilation", _figure(units.seconds, "compile_s")),
+    ("distance", _figure(units.distance, "logit_error")),
+    ("saved", _figure(units.size, "serialized_bytes")),
+    PEAK,
+    ("GMACs", _figure(units.giga, "macs")),
+    QUALITY,
+    CELL,
+)
