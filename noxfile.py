@@ -9,6 +9,7 @@ nox.options.sessions = ["tests", "lint"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = ("-c", "constraints.txt")
+PEERS = ("torchvision==0.28.0", "pytorchvideo==0.1.5")  # without what they need: torch is there, and pinned
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -35,8 +36,17 @@ def tests(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Compare the models with transformers, torchvision and pytorchvideo, weights copied across."""
     install(session, "parity")
-    session.install("--no-deps", "torchvision==0.28.0", "pytorchvideo==0.1.5")  # torch is there, and pinned
+    session.install("--no-deps", *PEERS, "timm>=1.0")
     session.run("pytest", "tests/parity", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Use the offline page in headless Chromium, which the system must have; a report is made without torch."""
+    light = [needed for needed in PYPROJECT["project"]["dependencies"] if not needed.startswith(("torch", "fvcore"))]
+    session.install(*light, *nox.project.dependency_groups(PYPROJECT, "browser"))
+    session.install("--no-deps", "-e", ".")
+    session.run("pytest", "tests/browser", *session.posargs)
 
 
 @nox.session
@@ -79,7 +89,7 @@ def bench(session: nox.Session) -> None:
     """
     which, *arguments = session.posargs or ("all",)
     install(session, "parity")
-    session.install("--no-deps", "torchvision==0.28.0", "pytorchvideo==0.1.5")
+    session.install("--no-deps", *PEERS)
     for name in ("patterns", "models", "streams"):
         if which in (name, "all"):
             session.run("python", "-m", f"benchmarks.{name}", *arguments)

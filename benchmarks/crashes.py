@@ -30,7 +30,7 @@ DISK_BYTES = 4 * 2**20
 Started = subprocess.Popen[bytes]
 
 PROGRAM = '''
-"""The command line, with the report left out where `--no-report` comes first, and any clock that is asked for."""
+"""The command line, with the report left out where `--no-report` comes first, and any clock or haste asked for."""
 import datetime, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal: a background job would ignore it
 from vbench import cli
@@ -49,6 +49,11 @@ if arguments[0] == "--clock-runs-back":
             Backwards.hours += 1
             return datetime.datetime.now(tz) - datetime.timedelta(hours=Backwards.hours)
     runner.datetime = Backwards
+if arguments[0] == "--in-haste":
+    arguments.pop(0)
+    from vbench.fleet import dispatch, errands
+    errands.GRACE_S = 2.0
+    dispatch.Fleet.__init__.__kwdefaults__.update(slack_s=2.0)
 if __name__ == "__main__":
     cli.main(arguments)
 '''
@@ -84,14 +89,14 @@ class Place:
 
     def start(self, *options: str) -> Started:
         """The sweep, in a session of its own."""
-        before = tuple(option for option in options if option in ("--no-report", "--clock-runs-back"))
+        before = tuple(option for option in options if option in ("--no-report", "--clock-runs-back", "--in-haste"))
         after = tuple(option for option in options if option not in before)
         return self.run(*before, "sweep", *self.sweep, "--attempts", "1", "--out", str(self.directory), *after)
 
-    def run(self, *arguments: str) -> Started:
-        """The command line with these arguments."""
+    def run(self, *arguments: str, first: Sequence[Path] = ()) -> Started:
+        """The command line with these arguments; folders that are `first` on the path hide what is installed."""
         tree = self.root / "tree"
-        paths = (str(tree), str(tree / "models"))
+        paths = (*map(str, first), str(tree), str(tree / "models"))
         with (self.root / "stderr").open("ab") as said:
             process = subprocess.Popen(
                 [*self.prefix, sys.executable, str(self.root / "program.py"), *arguments],

@@ -12,7 +12,11 @@ MODES = ("infer", "train")
 BACKENDS = ("eager", "compile", "export", "onnx", "torchscript")
 KERNELS = ("fused", "math", "flash", "efficient", "cudnn")
 DEVICES = ("cpu", "cuda")
-VALUES = {"precision": PRECISIONS, "mode": MODES, "backend": BACKENDS, "kernel": KERNELS, "device": DEVICES}
+MIXINGS = ("off", "mixup", "cutmix")
+VALUES = {
+    "precision": PRECISIONS, "mode": MODES, "backend": BACKENDS, "kernel": KERNELS, "device": DEVICES,
+    "mixing": MIXINGS,
+}  # fmt: skip
 
 Unit = Literal["pixels", "tokens"]
 
@@ -22,7 +26,8 @@ class Cell:
     """One model on one clip under one setting of every axis.
 
     `frames`, `height` and `width` are pixels of a clip, or tokens of a grid where `unit` says so (bare patterns).
-    `threads` 0 means every core that the process may use.
+    `threads` 0 means every core that the process may use. In training, `accumulation` is how many forwards and
+    backwards of `batch` clips each make one step.
     """
 
     model: str
@@ -40,8 +45,10 @@ class Cell:
     ranks: int = 1
     checkpointing: bool = False
     accumulation: int = 1
+    mixing: str = "off"
     views: int = 1
     video: str = ""
+    hardware: str = ""  # the label of a fleet's workers; empty: any that have the device
 
     def __post_init__(self) -> None:
         for axis in ("frames", "height", "width", "batch", "ranks", "accumulation", "views"):
@@ -75,7 +82,8 @@ _DEFAULTS = {
     field.name: field.default for field in fields(Cell) if field.name not in ("model", "frames", "height", "width")
 }
 _LATER_AXES = tuple(
-    (axis, _DEFAULTS[axis]) for axis in ("threads", "ranks", "checkpointing", "accumulation", "views", "video")
+    (axis, _DEFAULTS[axis])
+    for axis in ("threads", "ranks", "checkpointing", "accumulation", "mixing", "views", "video", "hardware")
 )
 
 

@@ -6,6 +6,9 @@ VbenchError                 one line on stderr, exit code 2
 ├── GridError               a sweep file that says something else than cells
 ├── StoreError              a directory or a records file that cannot be used
 ├── VideoError              a video that cannot be read
+├── FleetError              a cluster that cannot be reached, is not safe, or has no worker for us
+├── UserCodeError           a user's own model or pattern that raised
+├── BackendError            a back end that does not take a network, or computes something else
 └── UncountedOperatorError  an operator that is on no list of costs
 """
 
@@ -39,6 +42,18 @@ class StoreError(VbenchError):
 
 class VideoError(VbenchError):
     """A video file that is missing, broken or too short."""
+
+
+class UserCodeError(VbenchError):
+    """What a user's own code raised, in one line."""
+
+
+class BackendError(VbenchError):
+    """A back end that does not take a network, or whose output is not eager's."""
+
+
+class FleetError(VbenchError):
+    """A cluster that cannot be reached, is not safe, or has no worker that can be used."""
 
 
 class UncountedOperatorError(VbenchError):

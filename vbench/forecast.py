@@ -18,6 +18,8 @@ COUNT_S = 0.2  # a first guess at how long one count takes
 PROCESS_S = 1.0  # what a process costs beside its forwards
 FORWARDS = 10  # of one process: warm-up, samples and the memory pass
 
+Where = tuple[str, str]  # device, and the label of the hardware that the cell asks for
+
 
 def turns_of_use(cells: Sequence[Cell], facts: Mapping[str, ModelFacts]) -> list[list[Cell]]:
     """Default clips first, then from small to large; in each turn every model and setting has one cell.
@@ -26,13 +28,18 @@ def turns_of_use(cells: Sequence[Cell], facts: Mapping[str, ModelFacts]) -> list
     """
     lines: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
-        lines[cell.model, cell.precision, cell.kernel, cell.device, cell.mode].append(cell)
+        lines[cell.model, cell.precision, cell.kernel, cell.device, cell.hardware, cell.mode].append(cell)
     turns: list[list[Cell]] = [[] for _ in range(max(map(len, lines.values()), default=0))]
     for line in lines.values():
         line.sort(key=lambda cell: (not _is_default(cell, facts), _elements(cell)))
         for turn, cell in zip(turns, line, strict=False):
             turn.append(cell)
     return turns
+
+
+def where(cell: Cell) -> Where:
+    """What decides how fast a cell runs: its device and, on a fleet, the hardware that it asks for."""
+    return cell.device, cell.hardware
 
 
 def _is_default(cell: Cell, facts: Mapping[str, ModelFacts]) -> bool:
@@ -50,7 +57,7 @@ class Forecast:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._macs_per_element: dict[str, float] = {}
-        self._macs_per_s: dict[str, _Middle] = defaultdict(lambda: _Middle(CPU_MACS_PER_S))
+        self._macs_per_s: dict[Where, _Middle] = defaultdict(lambda: _Middle(CPU_MACS_PER_S))
         self._slower = _Middle(1.0)  # than expected: how much longer each cell took
         self._counts, self._counting_s = 0, 0.0
 
@@ -62,29 +69,29 @@ class Forecast:
     def learn(self, record: Measured) -> None:
         """Take in how fast a cell ran, and how far off its expected duration was."""
         latency_s = median([median(run.latency_s) for run in record.processes])
-        self._macs_per_s[record.cell.device].add(record.counts.macs / latency_s)
+        self._macs_per_s[where(record.cell)].add(record.counts.macs / latency_s)
         taken_s = sum(run.inside_s + run.harness_s for run in record.processes)
         self._slower.add(taken_s / _duration_s(latency_s, len(record.processes)))
 
     def cell_s(self, cell: Cell, counts: Counts | None) -> float:
         """Seconds that measuring the cell is expected to take; a guess where it is not counted yet."""
         if counts is None:
-            return self._guess_s(cell.model, cell.device, _elements(cell))
-        return self._seconds(counts.macs, cell.device)
+            return self._guess_s(cell.model, where(cell), _elements(cell))
+        return self._seconds(counts.macs, where(cell))
 
     def backlog_s(self, backlog: Backlog) -> float:
         """Seconds that all cells of the backlog are expected to take, as if those of a model were of one size."""
         return sum(
-            number * self._guess_s(model, device, backlog.elements[model, device] / number)
-            for (model, device), number in backlog.cells.items()
+            number * self._guess_s(model, place, backlog.elements[model, place] / number)
+            for (model, place), number in backlog.cells.items()
             if number
         )
 
-    def _guess_s(self, model: str, device: str, elements: float) -> float:
-        return self._seconds(self._macs_per_element.get(model, MACS_PER_ELEMENT) * elements, device)
+    def _guess_s(self, model: str, place: Where, elements: float) -> float:
+        return self._seconds(self._macs_per_element.get(model, MACS_PER_ELEMENT) * elements, place)
 
-    def _seconds(self, macs: float, device: str) -> float:
-        forward_s = macs / self._macs_per_s[device].value
+    def _seconds(self, macs: float, place: Where) -> float:
+        forward_s = macs / self._macs_per_s[place].value
         by_length = processes_for(forward_s)
         processes = min(self._settings.processes or by_length, by_length)
         return _duration_s(forward_s, processes) * self._slower.value
@@ -95,11 +102,11 @@ class Forecast:
 
 
 class Backlog:
-    """Cells whose turn has not come, by model and device: a forecast for them must not look at each of them."""
+    """Cells whose turn has not come, by model and place: a forecast for them must not look at each of them."""
 
     def __init__(self, cells: Iterable[Cell]) -> None:
-        self.cells: Counter[tuple[str, str]] = Counter()
-        self.elements: Counter[tuple[str, str]] = Counter()
+        self.cells: Counter[tuple[str, Where]] = Counter()
+        self.elements: Counter[tuple[str, Where]] = Counter()
         for cell in cells:
             self._add(cell, 1)
 
@@ -109,8 +116,8 @@ class Backlog:
             self._add(cell, -1)
 
     def _add(self, cell: Cell, sign: int) -> None:
-        self.cells[cell.model, cell.device] += sign
-        self.elements[cell.model, cell.device] += sign * _elements(cell)
+        self.cells[cell.model, where(cell)] += sign
+        self.elements[cell.model, where(cell)] += sign * _elements(cell)
 
 
 class _Middle:

@@ -27,7 +27,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from vbench.cell import BACKENDS, DEVICES, KERNELS, MODES, PRECISIONS, Cell, Unit
+from vbench.cell import BACKENDS, DEVICES, KERNELS, MIXINGS, MODES, PRECISIONS, Cell, Unit
 from vbench.errors import GridError, unknown_name
 from vbench.units import parse_duration_s
 
@@ -36,7 +36,9 @@ ATTEMPTS = 3
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "precisions": PRECISIONS, "modes": MODES, "backends": BACKENDS, "kernels": KERNELS, "devices": DEVICES,
+    "mixing": MIXINGS,
 }  # fmt: skip
+_SWITCH: dict[bool | str, bool] = {False: False, True: True, "off": False, "on": True}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,22 +64,30 @@ class Block:
     kernels: tuple[str, ...] = ("fused",)
     devices: tuple[str, ...] = ("cpu",)
     threads: tuple[int, ...] = (0,)
+    hardware: tuple[str, ...] = ("",)
+    checkpointing: tuple[bool, ...] = (False,)
+    accumulate: tuple[int, ...] = (1,)
+    mixing: tuple[str, ...] = ("off",)
     count_only: bool = False
     video: str = ""
 
     def cells(self, facts: Mapping[str, ModelFacts]) -> Iterator[Cell]:
         """The block's cells, models outermost."""
         for model in self.models:
-            settings = itertools.product(
-                self._extents(model, facts[model]), self.batch, self.precisions, self.modes, self.backends,
-                self.kernels, self.devices, self.threads,
-            )  # fmt: skip
-            for (frames, height, width), batch, precision, mode, backend, kernel, device, threads in settings:
+            extents, unit = self._extents(model, facts[model]), facts[model].unit
+            for (frames, height, width), setting in itertools.product(extents, self._settings()):
                 yield Cell(
-                    model=model, frames=frames, height=height, width=width, unit=facts[model].unit, batch=batch,
-                    precision=precision, mode=mode, backend=backend, kernel=kernel, device=device, threads=threads,
-                    video=self.video,
-                )  # fmt: skip
+                    model=model, frames=frames, height=height, width=width, unit=unit, video=self.video, **setting
+                )
+
+    def _settings(self) -> list[dict[str, Any]]:
+        """Every combination of the axes that are neither model nor extent, as fields of a cell."""
+        axes: dict[str, tuple[Any, ...]] = {
+            "batch": self.batch, "precision": self.precisions, "mode": self.modes, "backend": self.backends,
+            "kernel": self.kernels, "device": self.devices, "threads": self.threads, "hardware": self.hardware,
+            "checkpointing": self.checkpointing, "accumulation": self.accumulate, "mixing": self.mixing,
+        }  # fmt: skip
+        return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
     def _extents(self, model: str, facts: ModelFacts) -> Iterable[Extent]:
         if facts.unit == "tokens":
@@ -102,6 +112,7 @@ class Exclusion:
     grids: tuple[Extent, ...] = ()
     precisions: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    hardware: tuple[str, ...] = ()
 
     def covers(self, cell: Cell) -> bool:
         """Whether the exclusion names this cell."""
@@ -112,6 +123,7 @@ class Exclusion:
             and (not self.grids or (cell.frames, cell.height, cell.width) in self.grids)
             and (not self.precisions or cell.precision in self.precisions)
             and (not self.devices or cell.device in self.devices)
+            and (not self.hardware or cell.hardware in self.hardware)
         )
 
 
@@ -263,10 +275,27 @@ def _flag(key: str, value: Any) -> bool:
     return value
 
 
+def _switch(key: str, value: Any) -> bool:
+    if isinstance(value, bool | str) and value in _SWITCH:
+        return _SWITCH[value]
+    raise GridError(f"{key} must be off or on; got {value!r}")
+
+
 def _word(key: str, word: Any) -> str:
     if word not in _WORDS[key]:
         raise unknown_name(key.removesuffix("s"), str(word), _WORDS[key])
     return str(word)
+
+
+def parse_label(label: Any) -> str:
+    """A label of hardware, as in `h200` or `epyc-9b14`: what a worker of a fleet announces.
+
+    Raises:
+        GridError: it holds something else than small letters, digits, dots, dashes and underscores.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(label)):
+        raise GridError(f"hardware is a label of small letters, digits and dashes, as in h200; got {label!r}")
+    return str(label)
 
 
 def _whole(key: str, number: Any) -> int:
@@ -306,7 +335,10 @@ _AXES: dict[str, Callable[[str, Any], Any]] = {
     "frames": _whole,
     "batch": _whole,
     "threads": _whole,
+    "accumulate": _whole,
+    "checkpointing": _switch,
     "sizes": lambda _, size: parse_size(size),
     "grids": lambda _, grid: parse_grid(str(grid)),
+    "hardware": lambda _, label: parse_label(label),
     **dict.fromkeys(_WORDS, _word),
 }

@@ -34,6 +34,8 @@ class Environment:
     driver: str = ""
     user_source: str = ""  # hash of a user's own model file
     floor_bytes: int = 0  # of a process that has run one small product of each kind; 0: not measured
+    matmul_flops_per_second: dict[str, float] = field(default_factory=dict)  # the best product, by precision
+    copy_bytes_per_second: float = 0.0  # of the best copy, read and written; 0: not measured
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,11 +89,18 @@ class ProcessRun:
     clock_cost_s: float | None = None  # of one sample that holds nothing
     probe_s: tuple[float, ...] = ()  # a fixed product and copy, before the warm-up and after the samples; CPU only
     disturbance: dict[str, float] = field(default_factory=dict)  # what `quality` was judged by
+    forward_s: tuple[float, ...] = ()  # of a step of training: samples of its forward alone
+    compile_s: float | None = None  # what a back end other than eager took until its first output was there
+    serialized_bytes: int | None = None  # of the state dict in a file; None: not looked at in this process
+    logit_error: float | None = None  # ||y - r|| / ||r||, r of eager fp32; None: not looked at in this process
+    backward_dtypes: tuple[str, ...] = ()  # in which the products of the backward ran; empty: none seen
+    comparison_s: float = 0.0  # saving, and the forward in eager fp32
 
     @property
     def inside_s(self) -> float:
-        """Seconds inside the cell: build, warm-up, latency and memory passes."""
-        return self.build_s + sum(self.warmup_s) + self.block * sum(self.latency_s) + self.memory_pass_s
+        """Seconds inside the cell: build, warm-up, latency and memory passes, and what is seen beside them."""
+        timed_s = sum(self.warmup_s) + self.block * sum(self.latency_s) + sum(self.forward_s)
+        return self.build_s + (self.compile_s or 0.0) + timed_s + self.memory_pass_s + self.comparison_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,7 +200,7 @@ def counts_from_json(document: dict[str, Any]) -> Counts:
 def process_from_json(document: dict[str, Any]) -> ProcessRun:
     """The process run that `dataclasses.asdict` wrote."""
     fields = dict(document)
-    for name in ("latency_s", "warmup_s", "probe_s"):
+    for name in ("latency_s", "warmup_s", "probe_s", "forward_s", "backward_dtypes"):
         if name in fields:
             fields[name] = tuple(fields[name])
     return ProcessRun(**fields)

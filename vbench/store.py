@@ -34,6 +34,8 @@ RECORDS, ENVIRONMENTS, JOURNAL, COUNTS, LEFT_OUT = (
     "records.jsonl", "environments.jsonl", "journal.jsonl", "counts.jsonl", "left_out.txt",
 )  # fmt: skip
 
+MEASURED_ONCE = ("floor_bytes", "matmul_flops_per_second", "copy_bytes_per_second")  # of an environment
+
 
 class Store:
     """The files of one sweep's directory."""
@@ -77,8 +79,9 @@ class Store:
         self._files.remove(JOURNAL)
 
     def add_environment(self, environment: Environment) -> None:
-        """Write the environment, once."""
-        if environment.fingerprint not in self.environments():
+        """Write the environment, once; again where more has been measured of it: the last line stands."""
+        known = self.environments().get(environment.fingerprint)
+        if known is None or any(getattr(environment, fact) and not getattr(known, fact) for fact in MEASURED_ONCE):
             self._files.append(ENVIRONMENTS, [_line(asdict(environment))], flush=True)
 
     def journal(self, cell_id: str, fingerprint: str, attempt: int) -> list[ProcessRun]:

@@ -1,32 +1,33 @@
 """The conduct of a sweep: what is left to do, in which order, within which budget.
 
-Knows the runner and the store, which do not know each other. Cells run in the order of most use: each model's default
-clip, then its others from small to large, models taking turns. The cells of a turn are counted right before they run,
-on every core while nothing is timed, and the counts are kept for a sweep that resumes. Cells that are only counted
-come next; last, the cells whose measurement was noisy are measured again.
+Knows the bench, where cells are measured, and the store, which do not know each other. Cells run in the order of most
+use: each model's default clip, then its others from small to large, models taking turns. The cells of a turn are
+counted right before they run, on every core while nothing is timed, and the counts are kept for a sweep that resumes.
+Cells that are only counted come next; last, the cells whose measurement was noisy are measured again.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from vbench.analysis.pace import Pace
+from vbench.bench import NO_WORKER, Bench, Due, InRounds, LocalBench, Taken
 from vbench.cell import Cell
 from vbench.errors import AxisError
 from vbench.forecast import Backlog, Forecast, turns_of_use
 from vbench.grid import Grid, Plan
-from vbench.measure.environment import code_of, environment
+from vbench.measure.environment import code_of, kind_of
 from vbench.measure.protocol import Refusal
 from vbench.measure.runner import Journal, Runner, Settings
 from vbench.measure.subject import known_facts
-from vbench.measure.user_models import user_source_hash
-from vbench.results import Counts, Environment, Measured, Record, Skipped
+from vbench.measure.support import impossible
+from vbench.results import Counts, Environment, Failed, Measured, Record, Skipped
 from vbench.store import Store, without_collection
 
 AGAIN_SHARE, AGAIN_LEAST_S = 0.15, 30.0  # without a budget, noisy cells are measured again for so much of the time
@@ -60,25 +61,28 @@ class Sweep:
     """One run of a grid into a directory; run it again and it resumes."""
 
     def __init__(
-        self, grid: Grid, directory: Path, listener: Listener, *, retry_failed: bool = False, interleaved: bool = False
-    ) -> None:
-        """With `interleaved`, all cells take turns, a process each: from their ratios the machine's moods cancel."""
+        self, grid: Grid, directory: Path, listener: Listener, *, retry_failed: bool = False,
+        interleaved: bool = False, bench: Bench | None = None,
+    ) -> None:  # fmt: skip
+        """With `interleaved`, all cells take turns, a process each; with `bench`, other machines measure them."""
         self._grid = grid
-        self._interleaved = interleaved
         self._store = Store(directory)
         self._listener = listener
         self._facts = known_facts(grid.models())
         self._retry_failed = retry_failed
-        self._environments: dict[tuple[str, int, str], Environment] = {}
-        self._known: dict[tuple[Cell, str], list[Record]] = defaultdict(list)
+        self._kinds: dict[str, str] = {}  # of environments, by fingerprint
+        self._met: set[str] = set()  # environments of this run
+        self._known: dict[tuple[Cell, str], list[Record]] = defaultdict(list)  # by cell and kind of environment
         self._held_back: list[Skipped] = []  # cells that cannot exist, until something else can
         self._outcome = Outcome(directory)
         self._settings = Settings(timeout_s=grid.timeout_s, processes=grid.processes)
         self._forecast = Forecast(self._settings)
         self._pace = Pace()
         self._progress = _Progress(listener)
+        self._bench = bench or (InRounds(self._progress.remark) if interleaved else LocalBench())
+        self._expected_s: dict[Cell, float] = {}  # of the cells that are due or under way
+        self._due_s = 0.0  # their sum
         self._started_s = 0.0
-        self._measures = False  # or only counts
 
     def run(self) -> Outcome:
         """Do what is not done yet.
@@ -93,7 +97,8 @@ class Sweep:
                 for line in (*self._take_up(), *set_aside):
                     self._listener.say(line)
                 plans = self._grid.plans(self._facts)
-                self._measures = any(not (plan.count_only or plan.excluded) for plan in plans)
+                measures = any(not (plan.count_only or plan.excluded) for plan in plans)
+                self._bench.begin(self._settings, self._store.environments(), measures=measures)
                 left = self._left(plans)
             self._progress.total = len(left)
             self._measure([plan.cell for plan in left if not plan.count_only])
@@ -108,8 +113,9 @@ class Sweep:
     def _take_up(self) -> list[str]:
         """Learn what an earlier run left; in words, which of its lines were broken."""
         records, broken = self._store.resume()
+        self._kinds = {fingerprint: kind_of(known) for fingerprint, known in self._store.environments().items()}
         for record in records:
-            self._known[record.cell, record.environment].append(record)
+            self._known[record.cell, self._kind(record.environment)].append(record)
             self._pace.learn(record)
         self._counted_before = self._store.counts()
         return broken
@@ -118,67 +124,97 @@ class Sweep:
         """The plans without a record that settles them; excluded cells get theirs here."""
         left, excluded = [], []
         for plan in plans:
-            if self._is_settled(plan):
+            refusal = plan.excluded or impossible(plan.cell, counted_only=plan.count_only)
+            refusal = refusal or ("" if plan.count_only else self._bench.refusal(plan.cell))
+            if self._is_settled(plan, refusal):
                 self._outcome.resumed += 1
-            elif plan.excluded:
-                excluded.append(self._runner(plan.cell).skip(plan.cell, plan.excluded))
+            elif refusal:
+                excluded.append(self._clerk(plan.cell).skip(plan.cell, refusal))
             else:
                 left.append(plan)
         self._keep(*excluded)
+        self._say_refused(excluded)
         if self._outcome.resumed:
             self._listener.say(f"{self._outcome.resumed} of {len(plans)} cells are there already")
         return left
 
-    def _is_settled(self, plan: Plan) -> bool:
+    def _say_refused(self, skipped: Sequence[Skipped]) -> None:
+        """Say before anything starts which cells nobody can take."""
+        reasons = Counter(record.reason for record in skipped if record.reason.startswith(NO_WORKER))
+        for reason, cells in reasons.items():
+            self._listener.say(f"{cells} cells are skipped: {reason}")
+
+    def _is_settled(self, plan: Plan, refusal: str) -> bool:
         records = self._records_of(plan.cell)
         if not records:
             return False
-        status = records[-1].status
-        if status == "failed":
+        last = records[-1]
+        if isinstance(last, Failed):
             return not self._retry_failed
-        return status != "counted" or plan.count_only
+        if isinstance(last, Skipped) and last.reason.startswith(NO_WORKER):
+            return bool(refusal)
+        return last.status != "counted" or plan.count_only
 
     def _measure(self, cells: Sequence[Cell]) -> None:
-        """Run the cells turn by turn, each turn counted first, as far as the budget reaches."""
+        """Run the cells turn by turn, as far as the budget reaches."""
+        with closing(self._bench.measure(self._due(cells), self._may_start)) as batches:
+            for batch in batches:
+                self._take(batch)
+
+    def _due(self, cells: Sequence[Cell]) -> Generator[Due]:
+        """The cells turn by turn, each turn counted first and then from cheap to dear."""
         backlog = Backlog(cells)
-        for turn in [list(cells)] if self._interleaved else turns_of_use(cells, self._facts):
+        for turn in self._turns(cells):
             backlog.take(turn)
-            self._progress.later_s = self._forecast.backlog_s(backlog)
-            self._run_turn(self._counted(turn) if self._fits_budget(0.0) else {}, turn)
-
-    def _run_turn(self, counted: dict[Cell, Counts], turn: Sequence[Cell]) -> None:
-        """Measure what was counted, from cheap to dear."""
-        if not counted and not self._fits_budget(0.0):
-            self._leave_out(*turn)
-        if self._interleaved:
-            self._run_in_rounds(counted)
-            return
-        expected_s = {cell: self._forecast.cell_s(cell, counts) for cell, counts in counted.items()}
-        for cell in sorted(counted, key=lambda cell: counted[cell].macs):
-            del expected_s[cell]
-            if not self._fits_budget(self._forecast.cell_s(cell, counted[cell])):
-                self._leave_out(cell)
+            self._progress.later_s = self._forecast.backlog_s(backlog) / self._bench.slots
+            if not self._fits_budget(0.0):
+                self._leave_out(*turn)
                 continue
-            record = self._runner(cell).measure(cell, counted[cell], self._journal(cell))
-            self._keep(record)
-            self._progress.step(f"{record.status} {cell.id}", sum(expected_s.values()))
+            counted = self._counted(turn)
+            for cell, counts in counted.items():
+                self._expect(cell, self._forecast.cell_s(cell, counts))
+            for cell in sorted(counted, key=lambda cell: counted[cell].macs):
+                yield Due(cell, counted[cell], self._journal(cell))
 
-    def _run_in_rounds(self, counted: dict[Cell, Counts]) -> None:
-        """A process of every cell, then the next of every cell; the journal holds them all until the end."""
-        going = {
-            cell: self._runner(cell).in_steps(cell, counts, self._journal(cell)) for cell, counts in counted.items()
-        }
-        records: list[Record] = []
-        while going:
-            for cell, steps in list(going.items()):
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    records.append(end.value)
-                    del going[cell]
-                self._progress.remark(f"took its turn: {cell.id}")
-        self._keep(*records)
-        self._progress.done += len(records)
+    def _turns(self, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
+        """The turns of most use, joined to what the bench wants counted at a time."""
+        joined: list[Cell] = []
+        for turn in turns_of_use(cells, self._facts):
+            joined += turn
+            if len(joined) >= self._bench.ahead:
+                yield joined
+                joined = []
+        if joined:
+            yield joined
+
+    def _may_start(self, due: Due) -> bool:
+        """Whether the budget reaches so far; a cell that it does not reach is left out."""
+        if self._fits_budget(self._forecast.cell_s(due.cell, due.counts)):
+            return True
+        self._expect(due.cell, 0.0)
+        self._leave_out(due.cell)
+        return False
+
+    def _take(self, batch: Sequence[Taken]) -> None:
+        """Keep what comes from the bench, and tell of it."""
+        self._keep_taken(batch)
+        for taken in batch:
+            self._expect(taken.record.cell, 0.0)
+            self._progress.step(_in_words(taken), self._due_s / self._bench.slots)
+
+    def _keep_taken(self, batch: Sequence[Taken]) -> None:
+        for taken in batch:
+            if taken.environment is not None:
+                self._learn_environment(taken.environment)
+        self._keep(*(taken.record for taken in batch), lost=[taken.lost for taken in batch])
+
+    def _expect(self, cell: Cell, duration_s: float) -> None:
+        """How long the cell is expected to take from now on; 0 when it is over."""
+        self._due_s += duration_s - self._expected_s.pop(cell, 0.0)
+        if duration_s:
+            self._expected_s[cell] = duration_s
+        else:
+            self._due_s = max(0.0, self._due_s) if self._expected_s else 0.0
 
     def _measure_again(self, cells: Sequence[Cell]) -> None:
         """Measure the noisy cells again, all of them once before any of them twice: what disturbed them may pass."""
@@ -188,14 +224,18 @@ class Sweep:
             noisy = [cell for cell in cells if self._is_noisy(cell)]
             if noisy and not again:
                 self._listener.say(f"{len(noisy)} cells are noisy: to be measured again while the time lasts")
-            for cell in noisy:
-                counts = self._counts_before(cell)
-                if counts is not None and time.monotonic() + self._forecast.cell_s(cell, counts) <= end_s:
-                    self._keep(self._runner(cell).measure(cell, counts, self._journal(cell)))
-                    self._progress.remark(f"measured again {cell.id}")
-                    again.add(cell)
+            due = (Due(cell, counts, self._journal(cell)) for cell in noisy if (counts := self._counts_before(cell)))
+            with closing(self._bench.measure(due, lambda each: self._ends_before(end_s, each))) as batches:
+                for batch in batches:
+                    self._keep_taken(batch)
+                    for taken in batch:
+                        self._progress.remark(f"again {_in_words(taken)}")
+                        again.add(taken.record.cell)
         self._outcome.measured_again = len(again)
         self._outcome.still_noisy = sum(map(self._is_noisy, cells))
+
+    def _ends_before(self, end_s: float, due: Due) -> bool:
+        return time.monotonic() + self._forecast.cell_s(due.cell, due.counts) <= end_s
 
     def _end_of_repetition_s(self) -> float:
         """When to stop measuring again: at the end of the budget, or after a modest share of what the rest took."""
@@ -211,19 +251,24 @@ class Sweep:
     def _counted(self, cells: Sequence[Cell]) -> dict[Cell, Counts]:
         """What the cells cost, from an earlier run where it counted them; one that cannot be counted becomes a row."""
         counted = {cell: counts for cell in cells if (counts := self._counts_before(cell)) is not None}
-        for cell, answer in self._count([cell for cell in cells if cell not in counted]):
-            if isinstance(answer, Counts):
-                self._store.keep_counts(cell.id, code_of(self._environment(cell)), answer)
-                counted[cell] = answer
-                self._progress.remark(f"counted {cell.id}")
-            else:
-                self._keep_count(cell, answer)
+        twins: dict[Cell, list[Cell]] = defaultdict(list)  # the same on every hardware
+        for cell in cells:
+            if cell not in counted:
+                twins[replace(cell, hardware="") if cell.hardware else cell].append(cell)
+        for one, answer in self._count(list(twins)):
+            for cell in twins[one]:
+                if isinstance(answer, Counts):
+                    self._store.keep_counts(cell.id, code_of(self._here(cell)), answer)
+                    counted[cell] = answer
+                    self._progress.remark(f"counted {cell.id}")
+                else:
+                    self._keep_count(cell, answer)
         self._release()
         return counted
 
     def _counts_before(self, cell: Cell) -> Counts | None:
         of_records = [record.counts for record in self._records_of(cell) if record.counts is not None]
-        return of_records[-1] if of_records else self._counted_before.get((cell.id, code_of(self._environment(cell))))
+        return of_records[-1] if of_records else self._counted_before.get((cell.id, code_of(self._here(cell))))
 
     def _count_only(self, cells: Sequence[Cell]) -> None:
         """Count the cells that are not to run, while the budget lasts."""
@@ -251,7 +296,7 @@ class Sweep:
 
     def _keep_count(self, cell: Cell, answer: Counts | Refusal, left_s: float = 0.0) -> None:
         """The row of a cell that is done with its count; one that cannot exist waits for one that can."""
-        record = self._runner(cell).record_of_count(cell, answer)
+        record = self._clerk(cell).record_of_count(cell, answer)
         if isinstance(record, Skipped):
             self._held_back.append(record)
         else:
@@ -272,17 +317,18 @@ class Sweep:
         self._progress.done += len(cells)
 
     def _journal(self, cell: Cell) -> Journal:
-        fingerprint, attempt = self._fingerprint(cell), 1 + len(self._records_of(cell))
+        fingerprint, attempt = self._here(cell).fingerprint, _next_attempt(self._records_of(cell))
         return Journal(
             earlier=lambda cell: self._store.journal(cell.id, fingerprint, attempt),
             note=lambda cell, process: self._store.note(cell.id, fingerprint, attempt, process),
         )
 
-    def _keep(self, *records: Record) -> None:
+    def _keep(self, *records: Record, lost: Sequence[int] = ()) -> None:
+        """Write the records; one that was begun before and `lost` so many times has a later attempt."""
         kept = []
-        for record in records:
-            known = self._known[record.cell, record.environment]
-            kept.append(replace(record, attempt=1 + len(known)))
+        for number, record in enumerate(records):
+            known = self._known[record.cell, self._kind(record.environment)]
+            kept.append(replace(record, attempt=_next_attempt(known) + (lost[number] if lost else 0)))
             if not any(isinstance(earlier, Measured) for earlier in known):
                 self._outcome.statuses[record.status] += 1
             known.append(kept[-1])
@@ -294,32 +340,35 @@ class Sweep:
             self._store.append(*kept)
 
     def _records_of(self, cell: Cell) -> list[Record]:
-        return self._known.get((cell, self._fingerprint(cell)), [])
+        """What is known of the cell on the bench's machines, and what was not measured but said of it here."""
+        kinds, here = self._bench.kinds(cell), self._kind(self._here(cell).fingerprint)
+        found = [record for kind in kinds for record in self._known.get((cell, kind), ())]
+        if len(kinds) > 1:
+            found.sort(key=lambda record: isinstance(record, Measured))
+        if here not in kinds:
+            said = self._known.get((cell, here), ())
+            found[:0] = [record for record in said if not isinstance(record, Measured)]
+        return found
 
-    def _runner(self, cell: Cell) -> Runner:
-        here = self._environment(cell)
-        memory = {"accelerator_bytes": here.accelerator_memory_bytes, "floor_bytes": here.floor_bytes}
-        return Runner(replace(self._settings, **memory), here.fingerprint)
+    def _clerk(self, cell: Cell) -> Runner:
+        """Who writes the records of what is not measured."""
+        return Runner(self._settings, self._here(cell).fingerprint)
 
-    def _fingerprint(self, cell: Cell) -> str:
-        return self._environment(cell).fingerprint
+    def _kind(self, fingerprint: str) -> str:
+        return self._kinds.get(fingerprint, fingerprint)
 
-    def _environment(self, cell: Cell) -> Environment:
-        """The environment of the cell's device, threads and model, written to the store when first asked for."""
-        key = (cell.device, cell.threads, user_source_hash(cell.model))
-        if key not in self._environments:
-            self._environments[key] = self._with_floor(environment(*key), cell)
-            self._store.add_environment(self._environments[key])
-        return self._environments[key]
+    def _here(self, cell: Cell) -> Environment:
+        """Where the cell is counted or skipped."""
+        here = self._bench.environment(cell)
+        self._learn_environment(here)
+        return here
 
-    def _with_floor(self, here: Environment, cell: Cell) -> Environment:
-        """The environment with what a process occupies in it beside any network, measured once for a directory."""
-        known = self._store.environments().get(here.fingerprint)
-        if known is not None and known.floor_bytes:
-            return replace(here, floor_bytes=known.floor_bytes)
-        if not self._measures:
-            return here
-        return replace(here, floor_bytes=Runner(self._settings, "").floor_bytes(cell.device, cell.threads))
+    def _learn_environment(self, environment: Environment) -> None:
+        """Write the environment to the store when it first occurs."""
+        if environment.fingerprint not in self._met:
+            self._met.add(environment.fingerprint)
+            self._kinds[environment.fingerprint] = kind_of(environment)
+            self._store.add_environment(environment)
 
     def _write_left_out(self) -> None:
         self._store.write_left_out(self._outcome.left_out)
@@ -328,6 +377,14 @@ class Sweep:
             self._listener.say(
                 f"the budget left out {len(cells)} cells: {', '.join(cells[:3])}{' ...' * (len(cells) > 3)}"
             )
+
+
+def _in_words(taken: Taken) -> str:
+    return f"{taken.record.status} {taken.record.cell.id}{taken.where}"
+
+
+def _next_attempt(records: Iterable[Record]) -> int:
+    return 1 + max((record.attempt for record in records), default=0)
 
 
 @dataclass(slots=True)

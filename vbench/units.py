@@ -96,6 +96,11 @@ def rate(value: float) -> str:
     return _scaled(value, ((1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1e6, "MFLOP/s"), (1, "FLOP/s")))
 
 
+def bandwidth(value: float) -> str:
+    """Bytes per second: `12.3 GB/s`, 1 GB = 10^9 bytes."""
+    return _scaled(value, ((1e12, "TB/s"), (1e9, "GB/s"), (1e6, "MB/s"), (1, "B/s")))
+
+
 def percent(value: float) -> str:
     """A fraction as a percentage: `62.1 %`."""
     return f"{value:.1%}".replace("%", " %") if math.isfinite(value) else "-"
@@ -125,6 +130,11 @@ def seconds_interval(estimate: float, low: float, high: float) -> str:
     return f"{middle} {unit} [{', '.join(bounds)}]"
 
 
+def distance(value: float) -> str:
+    """A relative distance: `0.0041` or `3.1e-07`; `-` where it is not known."""
+    return f"{value:.2g}" if math.isfinite(value) else "-"
+
+
 def exponent(estimate: float, low: float, high: float) -> str:
     """A scaling exponent with its interval: `1.98 [1.95, 2.01]`."""
     return f"{estimate:.2f} [{low:.2f}, {high:.2f}]"
@@ -148,6 +158,12 @@ def extent(frames: int, height: int, width: int) -> str:
 def tick(text: str) -> str:
     """A figure's axis label without idle zeros: `1.00 GiB` becomes `1 GiB`."""
     return re.sub(r"(\.\d*?)0+(?=\s|$)", r"\1", text).replace(". ", " ").rstrip(".")
+
+
+def open_interval(low: float, high: float) -> str:
+    """An interval of lengths, one decimal, without an end where it has no bound: `[12.1, 19.6]`, `[?, 19.6]`."""
+    ends = (f"{value:.1f}" if math.isfinite(value) else "?" for value in (low, high))
+    return f"[{', '.join(ends)}]"
 
 
 def accuracy(value: float) -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from vbench import bench as bench_module
 from vbench import sweep as sweep_module
 from vbench.analysis.frame import records_frame
 from vbench.cell import Cell
 from vbench.errors import GridError
 from vbench.grid import Grid, grid_from_document
+from vbench.measure import survey as survey_module
 from vbench.measure.runner import Journal, Settings
 from vbench.results import Counts, Failed, Measured, Record
 from vbench.store import Store
@@ -55,6 +57,9 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make) -> Callable[..., 
             def floor_bytes(self, _device: str, _threads: int) -> int:
                 return 300 * 2**20
 
+            def ceilings(self, _device: str, _threads: int) -> None:
+                """Not measured."""
+
             def measure(self, cell: Cell, counts: Counts, _journal: Journal) -> Record:
                 said = script.next(cell.model)
                 frame = {"cell": cell, "subject": make.subject(), "environment": self._fingerprint, "counts": counts}
@@ -72,6 +77,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make) -> Callable[..., 
                 """Nothing."""
 
         monkeypatch.setattr(sweep_module, "Runner", StubRunner)
+        monkeypatch.setattr(bench_module, "Runner", StubRunner)
+        monkeypatch.setattr(survey_module, "Runner", StubRunner)
         monkeypatch.setattr(sweep_module, "time", script)
         outcome = Sweep(_grid(**limits), tmp_path / "out", Silent()).run()
         return outcome, Store(tmp_path / "out").records()

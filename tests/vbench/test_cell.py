@@ -9,7 +9,8 @@ CELL = Cell(model="timesformer_b", frames=8, height=224, width=224)
 CHANGES = {
     "model": "c3d", "frames": 16, "height": 112, "width": 112, "unit": "tokens", "batch": 2, "precision": "bf16",
     "mode": "train", "backend": "compile", "kernel": "math", "device": "cuda", "threads": 1, "ranks": 2,
-    "checkpointing": True, "accumulation": 4, "views": 30, "video": "bikes.mp4",
+    "checkpointing": True, "accumulation": 4, "mixing": "mixup", "views": 30, "video": "bikes.mp4",
+    "hardware": "h200",
 }  # fmt: skip
 
 

@@ -117,7 +117,15 @@ MISTAKES = [
     (("count", "joint", "--grids", "8x14"), "grids must be tokens"),
     (("count", "c3d", "--grids", "8x14x14"), "not --grids"),
     (("count", "c3d", "--by", "layer"), "unknown --by 'layer'"),
-    (("sweep", "--models", "c3d", "--modes", "train"), "mode 'train' is not measured by this version"),
+    (("sweep", "--models", "pcsa", "--modes", "train"), "mode 'train' does not go with pcsa: of segmentation it"),
+    (
+        ("sweep", "--models", "c3d", "--modes", "train", "--precisions", "int8"),
+        "precision 'int8' does not go with mode 'train'; it takes fp32, tf32, bf16, fp16, bf16_pure",
+    ),
+    (("sweep", "--models", "c3d", "--checkpointing", "on"), "checkpointing 'on' does not go with mode 'infer'"),
+    (("sweep", "--models", "c3d", "--checkpointing", "yes"), "checkpointing must be off or on; got 'yes'"),
+    (("sweep", "--models", "c3d", "--accumulate", "4"), "accumulation '4' does not go with mode 'infer'; it takes 1"),
+    (("sweep", "--models", "c3d", "--accumulate", "0"), "accumulate must be whole numbers of at least 1; got 0"),
     (("count",), "Missing argument"),
     (("count", "c3d", "--fram", "16"), "No such option"),
     (("list", "--kind", "patern"), "did you mean 'pattern'?"),
@@ -131,7 +139,11 @@ MISTAKES = [
     (("sweep", "--models", "c3d", "--devices", "gpu"), "unknown device 'gpu'"),
     (("sweep", "--models", "c3d", "--precisions", "tf32"), "precision 'tf32' does not go with device 'cpu'"),
     (("sweep", "--models", "c3d", "--kernels", "cudnn"), "kernel 'cudnn' does not go with device 'cpu'"),
-    (("sweep", "--models", "c3d", "--backends", "compile"), "backend 'compile' is not measured by this version"),
+    (("sweep", "--models", "c3d", "--backends", "complie"), "unknown backend 'complie'; did you mean 'compile'?"),
+    (
+        ("sweep", "--models", "c3d", "--backends", "eager,onnx", "--precisions", "bf16"),
+        "precision 'bf16' does not go with backend 'onnx'; it takes fp32",
+    ),
     (("sweep", "--models", "c3d", "--frames", "8,a"), "--frames takes whole numbers"),
     (("sweep", "--models", "c3d", "--frames", "-16"), "frames must be whole numbers of at least 1; got -16"),
     (("sweep", "--models", "c3d", "--batch", "0"), "batch must be whole numbers of at least 1; got 0"),
@@ -145,6 +157,11 @@ MISTAKES = [
     (("certify", "c3d", "--latency"), "--latency wants a pattern"),
     (("report", "nowhere"), "no records in nowhere"),
     (("guide", "--seconds", "10", "--records", "nowhere"), "no records"),
+    (("guide", "--seconds", "-3"), "a video lasts more than 0 seconds; got -3"),
+    (("guide", "--seconds", "3", "--frames", "8"), "got both"),
+    (("guide", "--seconds", "3", "--max-latency", "2 parsecs"), "malformed duration '2 parsecs'"),
+    (("guide", "--seconds", "3", "--device", "gpu"), "unknown device 'gpu'"),
+    (("guide", "--seconds", "3", "--min-top1", "300"), "an accuracy in percent, as in 80; got 300"),
     (("check", "--baseline", "missing.json"), "cannot read missing.json"),
 ]
 
@@ -210,6 +227,7 @@ def test_a_sweep_makes_records_tables_and_a_page_and_says_where(
     vbench: Vbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vbench.proof.evidence.ARCHITECTURES", ("c3d",))  # the whole catalog is for `vbench check`
+    monkeypatch.setattr("vbench.proof.evidence.clips_to_count", lambda _claims: [])
     axes = ("--models", "core:space,core:axial", "--grids", "1x2x2,2x2x2")
     answer = vbench("sweep", *axes, "--processes", "1", "--attempts", "1")
     assert answer.code == 0

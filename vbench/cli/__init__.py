@@ -12,7 +12,19 @@ from typing import NoReturn
 
 import typer
 
-from vbench.cli import auditing, catalog, comparing, counting, fitting, gating, judging, reading, sweeping
+from vbench.cli import (
+    auditing,
+    catalog,
+    comparing,
+    counting,
+    elsewhere,
+    fitting,
+    fleet,
+    gating,
+    judging,
+    reading,
+    sweeping,
+)
 from vbench.cli.interruption import interruptible
 from vbench.cli.options import INTERRUPTED, USERS_MISTAKE
 from vbench.cli.output import fail
@@ -31,11 +43,14 @@ app.command()(catalog.show)
 app.command()(counting.count)
 app.command()(sweeping.sweep)
 app.command()(sweeping.report)
+app.command()(fleet.worker)
 app.command()(reading.tables)
 app.command()(reading.guide)
 app.command()(judging.certify)
 app.command()(judging.claims)
 app.command()(fitting.fit)
+app.command()(elsewhere.hardware)
+app.command("input")(elsewhere.input_pipeline)
 app.command()(comparing.compare)
 app.command()(gating.check)
 app.command()(auditing.audit)

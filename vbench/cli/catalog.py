@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,17 +15,18 @@ from vbench.errors import unknown_name
 def list_models(
     kind: Annotated[str | None, typer.Option(help="architecture, pattern or module.")] = None, as_json: AsJson = False
 ) -> None:
-    """List the catalog: architectures, attention patterns, relevance modules."""
+    """List the catalog: architectures, attention patterns, relevance modules; and what installed packages announce."""
+    from vbench.measure.user_models import announced, user_card
     from vbench_models.catalog import ARCHITECTURES, MODULES, PATTERNS
 
-    shelves = {"architecture": ARCHITECTURES, "pattern": PATTERNS, "module": MODULES}
-    if kind is not None and kind not in shelves:
-        raise unknown_name("kind", kind, shelves)
+    kinds = ("architecture", "pattern", "module")
+    if kind is not None and kind not in kinds:
+        raise unknown_name("kind", kind, kinds)
+    cards = ARCHITECTURES | PATTERNS | MODULES | {name: user_card(name) for name in announced()}
     rows = [
         {"name": name, "kind": card.kind, "title": card.title, "family": card.family, "reference": card.reference}
-        for shelf_kind, shelf in shelves.items()
-        for name, card in shelf.items()
-        if kind in (None, shelf_kind)
+        for name, card in cards.items()
+        if kind in (None, card.kind)
     ]
     if as_json:
         print_json(rows)
@@ -61,13 +62,37 @@ def show(name: Annotated[str, typer.Argument(help="A catalog key.")], as_json: A
         terminal.print(", ".join(f"{key} {value}" for key, value in row.items()), markup=False)
 
 
-def env(as_json: AsJson = False) -> None:
+def env(
+    ceilings: Annotated[bool, typer.Option("--ceilings", help="Measure matrix products and a copy, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Describe this machine as records do."""
     from vbench.measure.environment import environment
 
     document = asdict(environment())
+    if ceilings:
+        document |= _ceilings()
     if as_json:
         print_json(document)
         return
     for key, value in document.items():
-        print(f"{key}: {value}")
+        print(f"{key}: {_worded(key, value)}")
+
+
+def _worded(key: str, value: Any) -> object:
+    """A ceiling with its unit, or a dash; everything else as it is."""
+    from vbench import units
+
+    if key == "copy_bytes_per_second":
+        return units.bandwidth(value) if value else "-"
+    if key == "matmul_flops_per_second":
+        return ", ".join(f"{precision} {units.rate(best)}" for precision, best in value.items()) or "-"
+    return value
+
+
+def _ceilings() -> dict[str, object]:
+    """The best products and copy of this machine's cores, measured now in a fresh process."""
+    from vbench.measure.runner import Runner, Settings
+
+    found = Runner(Settings(), "").ceilings("cpu", 0)
+    return {} if found is None else asdict(found)

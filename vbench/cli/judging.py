@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from vbench.cli.options import CHANGED, AsJson, Out, Strict
-from vbench.cli.output import console, print_json
+from vbench.cli.options import CHANGED, AsJson, Out, Records, Strict
+from vbench.cli.output import console, print_json, records_directory, records_of
 
 CERTIFICATES = Path("reports/certificates")
 
@@ -48,16 +48,21 @@ def certify(
         sys.exit(CHANGED)
 
 
-def claims(out: Out = None, strict: Strict = False, as_json: AsJson = False) -> None:
-    """Judge the literature's claims, each with what was derived or counted and the evidence."""
+def claims(records: Records = None, out: Out = None, strict: Strict = False, as_json: AsJson = False) -> None:
+    """Judge the literature's claims, each with what was derived or counted and the evidence.
+
+    What no formula decides is looked up in the records, and where they do not hold it counted now.
+    """
     from vbench.analysis.claims import read_claims
     from vbench.proof import judge_by_counts
     from vbench.report.certificates import claims_markdown, claims_table
+    from vbench.report.claims import write_judged
 
-    judged = judge_by_counts(read_claims())
+    judged = judge_by_counts(read_claims(), *records_of(records_directory(records)))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "claims.md").write_text(claims_markdown(judged), encoding="utf-8")
+        write_judged(judged, out)
     if as_json:
         print_json([entry.to_json() for entry in judged])
     else:

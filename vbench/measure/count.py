@@ -28,6 +28,7 @@ from vbench.errors import AxisError
 from vbench.measure.formulas import flop_formula, run_on_meta
 from vbench.measure.subject import all_inputs, build_network, input_shape
 from vbench.measure.training import check_trainable, loss_of
+from vbench.measure.user_models import faults_in_one_line
 
 ROOT = "(network)"
 ATTENTION_CORE = "attention core"
@@ -92,9 +93,16 @@ def tally_cell(cell: Cell) -> Tally:
 
 
 def tally_built(network: nn.Module, cell: Cell) -> Tally:
-    """Count the cell's network, which is built already, on the meta device: a forward, or also its backward."""
+    """Count the cell's network, which is built already, on the meta device: a forward, or a step with its backward.
+
+    What checkpointed blocks compute again in the backward is in it; accumulation is that many forwards and backwards.
+    """
     video = torch.empty(input_shape(cell), device="meta")
-    return tally_training(network, video) if cell.mode == "train" else tally(network, video)
+    with faults_in_one_line(cell.model):
+        if cell.mode != "train":
+            return tally(network, video)
+        once = tally_training(network, video)
+    return replace(once, products=once.products * cell.accumulation)
 
 
 def tally_training(network: nn.Module, video: Tensor) -> Tally:

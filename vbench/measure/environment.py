@@ -8,6 +8,7 @@ import platform
 import re
 import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ import psutil
 from vbench.results import Environment
 
 PACKAGES = ("numpy", "einops", "fvcore")
+EXTRAS = ("onnxruntime",)  # it computes, too, where it is installed
 DECISIVE = ("hardware", "cores", "threads", "torch", "commit", "user_source")  # what changes a figure
 
 
@@ -39,7 +41,7 @@ def environment(device: str = "cpu", threads: int = 0, user_source: str = "") ->
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         torch=metadata.version("torch"),
-        packages={name: metadata.version(name) for name in PACKAGES},
+        packages={name: metadata.version(name) for name in PACKAGES} | _extras(),
         commit=project_commit(),
         host=socket.gethostname(),
         user_source=user_source,
@@ -47,6 +49,29 @@ def environment(device: str = "cpu", threads: int = 0, user_source: str = "") ->
     if device == "cuda":
         described = _with_accelerator(described)
     return replace(described, fingerprint=_fingerprint(described))
+
+
+def kind_of(described: Environment) -> str:
+    """What the environment is, whatever its host: two machines of one kind may do each other's cells."""
+    return _fingerprint(described)
+
+
+def of_one_host(described: Environment) -> Environment:
+    """The environment under a fingerprint that its host shares with no other.
+
+    On a fleet, hosts of one kind have a pace and a drift each: their processes are no repetitions of each other.
+    """
+    own = hashlib.sha256(f"{kind_of(described)} {described.host}".encode()).hexdigest()[:12]
+    return replace(described, fingerprint=own)
+
+
+def _extras() -> dict[str, str]:
+    """The versions of the optional packages that are here."""
+    found = {}
+    for name in EXTRAS:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _fingerprint(described: Environment) -> str:

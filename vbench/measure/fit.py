@@ -13,12 +13,14 @@ from typing import Any
 import torch
 
 from vbench.cell import Cell
-from vbench.errors import AxisError
+from vbench.errors import AxisError, UserCodeError, VbenchError
+from vbench.measure.count import tally_built
 from vbench.measure.floor import floor_of, start_fresh
 from vbench.measure.longest import Progression, Search, longest_within
 from vbench.measure.process_peak import ProcessPeak, predict_process_peak
 from vbench.measure.subject import build_network, card_of, cell_named, facts
 from vbench.measure.support import check_supported
+from vbench.measure.user_models import is_users
 from vbench.units import parse_bytes
 from vbench.units import size as size_text
 
@@ -106,14 +108,14 @@ def clips_of(cell: Cell) -> Progression:
     """The frame counts that the cell's model takes at its height and width.
 
     Raises:
-        AxisError: it takes no clip of this size; the message is the model's.
+        AxisError, UserCodeError: it takes no clip of this size; the message is the model's.
     """
     taken: list[int] = []
-    refusal: AxisError | None = None
+    refusal: VbenchError | None = None
     for frames in range(1, max(PROBED, cell.frames) + 1):
         try:
-            build_network(replace(cell, frames=frames), torch.device("meta"))
-        except AxisError as error:
+            _try(replace(cell, frames=frames))
+        except (AxisError, UserCodeError) as error:
             refusal = error
             continue
         taken.append(frames)
@@ -123,6 +125,18 @@ def clips_of(cell: Cell) -> Progression:
         assert refusal is not None, "no clip was taken and none refused"
         raise refusal
     return Progression(taken[0], 0)
+
+
+def _try(cell: Cell) -> None:
+    """Build the cell's network, and run a user's: the catalog's refuse a clip when they are built.
+
+    Raises:
+        AxisError: the model does not take such a clip.
+        UserCodeError: a user's model raised.
+    """
+    network = build_network(cell, torch.device("meta"))
+    if is_users(cell.model):
+        tally_built(network, cell)
 
 
 def too_little(answer: Fit) -> str:

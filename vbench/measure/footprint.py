@@ -12,8 +12,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,11 +24,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vbench.cell import Cell
+from vbench.measure.absent_device import by_operators, kept_casts
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context
+from vbench.measure.quantised import spared_bytes
 from vbench.measure.scratch import scratch_bytes
 from vbench.measure.stand_ins import AddedBias, FusedAttention
 from vbench.measure.subject import all_inputs, build_network, input_shape
 from vbench.measure.training import TrainingStep, check_trainable
+from vbench.measure.user_models import faults_in_one_line
 from vbench_models.layers import cache
 
 SELECTING = frozenset(("aten::index_select", "aten::gather", "aten::index", "aten::embedding"))
@@ -62,17 +64,21 @@ def footprint_of_cell(cell: Cell, *, bias: bool = False, tensors_only: bool = Fa
 
 def footprint_built(network: nn.Module, cell: Cell, *, bias: bool = False, tensors_only: bool = False) -> Footprint:
     """The footprint of the cell's network, which is built already, on the meta device."""
-    with threads(cell.threads), cache.whole_work() if tensors_only else nullcontext():
-        return footprint(
+    whole_work = cache.whole_work() if tensors_only else nullcontext()
+    with faults_in_one_line(cell.model), threads(cell.threads), whole_work:
+        traced = footprint(
             network,
             input_shape(cell),
             device=cell.device,
             precision=cell.precision,
             kernel=cell.kernel,
             mode=cell.mode,
+            accumulation=cell.accumulation,
             bias=bias,
             with_scratch=not tensors_only,
         )
+    spared = spared_bytes(network) if cell.precision == "int8" else 0
+    return replace(traced, peak_bytes=traced.peak_bytes - spared)
 
 
 def footprint(
@@ -83,6 +89,7 @@ def footprint(
     precision: str = "fp32",
     kernel: str = "fused",
     mode: str = "infer",
+    accumulation: int = 1,
     bias: bool = False,
     with_scratch: bool = True,
 ) -> Footprint:
@@ -94,31 +101,55 @@ def footprint(
         AxisError: there is nothing to train.
     """
     dtype = PARAMETER_DTYPE[precision]
-    with FakeTensorMode(), _as_trained(network, trains=mode == "train"):
+    with FakeTensorMode(), by_operators(device), _as_trained(network, trains=mode == "train"):
         state = {name: _like(tensor, device, dtype) for name, tensor in _tensors(network)}
         inputs = all_inputs(network, torch.empty(shape, device=device, dtype=dtype))
         live = LiveBytes((state, inputs), device, with_scratch=with_scratch)
         attention = sdpa_kernel([SDPBackend.MATH]) if kernel == "math" else FusedAttention()
         added = AddedBias() if bias else nullcontext()
-        call = partial(torch.func.functional_call, network, state)
-        with live, attention, added, _like_parts_once(live):
-            peak = _peak_of_step(call, inputs, state, live, precision) if mode == "train" else None
-            if peak is None:
+        casts = kept_casts(device, state.values(), trains=mode == "train")
+        with live, casts, attention, added, _like_parts_once(live):
+            if mode == "train":
+                peak = _peak_of_step(network, inputs, state, live, precision=precision, accumulation=accumulation)
+            else:
                 with precision_context(precision, device):
-                    output = call(inputs)
+                    output = torch.func.functional_call(network, state, inputs)
                 del output
-    return Footprint(peak_bytes=live.peak if peak is None else peak, op_bytes=live.moved, history=tuple(live.history))
+                peak = live.peak
+    return Footprint(peak_bytes=peak, op_bytes=live.moved, history=tuple(live.history))
+
+
+class _Step(nn.Module):
+    """A step as a module around its network, so that the network has its fake state in the backward, too.
+
+    A checkpointed block computes its activations there again.
+    """
+
+    def __init__(self, network: nn.Module, find_gradients: Callable[[], None]) -> None:
+        super().__init__()
+        self.network = network
+        self._find_gradients = find_gradients
+
+    def forward(self) -> None:
+        self._find_gradients()
 
 
 def _peak_of_step(
-    call: Any, inputs: tuple[object, ...], state: dict[str, Tensor], live: LiveBytes, precision: str
+    network: nn.Module,
+    inputs: tuple[object, ...],
+    state: dict[str, Tensor],
+    live: LiveBytes,
+    *,
+    precision: str,
+    accumulation: int,
 ) -> int:
     """The peak of the second step: the first one's, with the optimiser's state, which that made, from the start."""
     parameters = [tensor for tensor in state.values() if tensor.requires_grad]
     check_trainable(parameters)
     context = precision_context(precision, parameters[0].device.type)
-    step = TrainingStep(lambda *given: call(given), parameters, inputs, context)
-    step.find_gradients()
+    step = TrainingStep(network, parameters, inputs, context, accumulation=accumulation)
+    whole, inside = _Step(network, step.find_gradients), {f"network.{name}": value for name, value in state.items()}
+    torch.func.functional_call(whole, inside, ())
     before_update = live.peak
     step.update()
     return max(before_update + sum(tensor.untyped_storage().nbytes() for tensor in step.state()), live.peak)

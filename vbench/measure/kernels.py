@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _ASKED = {
@@ -25,9 +28,30 @@ _SEEN = {
 }
 
 
+_SEEN_BY_PROFILER = {name.replace(".", "::"): kernel for name, kernel in _SEEN.items()} | {
+    "aten::_scaled_dot_product_attention_math": "math"
+}
+UNSEEN = "not seen"
+
+
 def kernel_context(kernel: str) -> AbstractContextManager[object]:
     """Restrict attention to one kernel; `fused` leaves the choice to torch."""
     return sdpa_kernel([_ASKED[kernel]]) if kernel in _ASKED else nullcontext()
+
+
+def kernel_in_profile(run: Callable[[], object]) -> str:
+    """Which attention kernels run in code that no mode can look into: a compiled, exported or traced network.
+
+    Such code may have fused the attention into its own kernels: what the profiler knows by no name is `not seen`.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler would say on stderr that it starts and ends
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiled:
+        run()
+    assert profiled.profiler is not None
+    recorded = profiled.profiler.kineto_results
+    assert recorded is not None
+    seen = {_SEEN_BY_PROFILER[event.name()] for event in recorded.events() if event.name() in _SEEN_BY_PROFILER}
+    return "+".join(sorted(seen)) or UNSEEN
 
 
 class KernelWitness(TorchDispatchMode):

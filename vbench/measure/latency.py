@@ -114,6 +114,16 @@ def _stop_reason(latency_s: list[float], rule: StopRule, elapsed_s: float, out_o
     return "samples per process used" if len(latency_s) >= rule.max_samples else ""
 
 
+def few_samples(run: Run, device: str, rule: StopRule) -> tuple[float, ...]:
+    """Seconds of what is seen beside the cell's own latency: three samples at least, after one that does not count."""
+    clock, taken = CLOCKS[device], list[float]()
+    clock(run, 1)
+    with _no_garbage_collection():
+        while len(taken) < rule.slow_samples or (len(taken) < rule.max_samples and sum(taken) < rule.max_time_s):
+            taken.append(clock(run, 1))
+    return tuple(taken)
+
+
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     """Keep the collector out of the samples; a collection beforehand would cost 0.2 s over torch's own objects."""

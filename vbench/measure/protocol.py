@@ -45,6 +45,14 @@ class Refusal:
     is_final: bool = False  # said by the parent: the process hangs or is dead
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ceilings:
+    """The best of several products and copies, in FLOP/s (1 multiply-add = 2 FLOPs) and bytes/s."""
+
+    matmul_flops_per_second: dict[str, float]  # by precision of the operands
+    copy_bytes_per_second: float  # read and written
+
+
 def enter_worker(task: str, connection: Connection, *arguments: Any) -> None:
     """Run one of the worker's tasks, `measure` or `count`; the first thing a fresh process does."""
     try:

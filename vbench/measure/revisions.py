@@ -23,7 +23,7 @@ import psutil
 
 from vbench.cell import Cell
 from vbench.errors import VbenchError
-from vbench.measure.user_models import is_users
+from vbench.measure.user_models import is_users, place_and_function
 
 PREFIX = "vbench-against-"  # of worktrees, followed by the process that made them
 CATALOG = "vbench_models"
@@ -69,7 +69,7 @@ def source_of(cell: Cell) -> Source:
 
 
 def _file_of(name: str) -> Path:
-    place = name.rpartition(":")[0] if is_users(name) else CATALOG
+    place = place_and_function(name)[0] if is_users(name) else CATALOG
     if place.endswith(".py"):
         path = Path(place)
     else:
@@ -85,7 +85,7 @@ def _file_of(name: str) -> Path:
 
 def portable(cell: Cell) -> Cell:
     """The cell with its file named from here, so that the name is the same on both sides; a worker runs in its tree."""
-    place, _, function = cell.model.rpartition(":")
+    place, function = place_and_function(cell.model)
     if not place.endswith(".py"):
         return cell
     return replace(cell, model=f"{os.path.relpath(Path(place).resolve())}:{function}")
@@ -166,7 +166,7 @@ def import_from(source: Source, model: str) -> None:
         os.chdir(here or source.tree)
         sys.path[:] = front + [str(source.counterpart(entry) or entry) for entry in sys.path]
     importlib.invalidate_caches()
-    place = model.rpartition(":")[0]
+    place, _ = place_and_function(model)
     if place.endswith(".py") and not Path(place).is_file():
         raise RevisionError(f"no file {place!r} at {source.revision}")
 
@@ -179,7 +179,7 @@ def check_imported(source: Source | None, model: str) -> None:
     """
     if source is None:
         return
-    place = model.rpartition(":")[0] if source.owner == "user" else CATALOG
+    place = place_and_function(model)[0] if source.owner == "user" else CATALOG
     named = Path(place) if place.endswith(".py") else Path(sys.modules[place].__file__ or "")
     if not named.resolve().is_relative_to(source.tree):
         raise RevisionError(f"wrong code: {place} was imported from {named.resolve()}, not from {source.tree}")

@@ -20,11 +20,12 @@ from queue import SimpleQueue
 from typing import Any
 
 from vbench.cell import Cell
+from vbench.errors import VideoError
 from vbench.measure.environment import available_bytes, usable_cores
 from vbench.measure.processes import GRACE_S, receive, started_process
-from vbench.measure.protocol import OUT_OF_MEMORY, WORKER, Refusal, Sample, StopRule, enter_worker
+from vbench.measure.protocol import OUT_OF_MEMORY, WORKER, Ceilings, Refusal, Sample, StopRule, enter_worker
 from vbench.measure.subject import subject_of
-from vbench.results import Counted, Counts, Failed, Measured, ProcessRun, Record, Skipped
+from vbench.results import Counted, Counts, Environment, Failed, Measured, ProcessRun, Record, Skipped
 from vbench.stats import median
 from vbench.units import size
 
@@ -39,6 +40,10 @@ class Settings:
     processes: int | None = None  # None: by the length of a forward
     accelerator_bytes: int = 0  # memory of the CUDA device, where there is one
     floor_bytes: int = 0  # of a process beside its network; 0: not measured
+
+    def on(self, here: Environment) -> Settings:
+        """The same with what this machine has and takes in memory."""
+        return replace(self, accelerator_bytes=here.accelerator_memory_bytes, floor_bytes=here.floor_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,25 @@ class Runner:
         with self._worker("floor", device, threads) as (process, connection):
             answer = receive(process, connection, self._settings.timeout_s)
         return answer if isinstance(answer, int) else 0
+
+    def ceilings(self, device: str, threads: int) -> Ceilings | None:
+        """How fast the machine multiplies matrices and copies memory, measured now; None where it cannot say."""
+        with self._worker("ceilings", device, threads) as (process, connection):
+            answer = receive(process, connection, self._settings.timeout_s)
+        return None if isinstance(answer, Refusal) else answer
+
+    def input_stages(self, cell: Cell, sampling: str, clips: int) -> dict[str, float]:
+        """Seconds of each stage of the cell's input from its video, a clip in one loader: the median over `clips`.
+
+        Raises:
+            VideoError: the video does not serve this model, or the loader failed.
+        """
+        with self._worker("input_pipeline", cell, sampling, clips) as (process, connection):
+            answer = receive(process, connection, self._settings.timeout_s)
+        if isinstance(answer, Refusal):
+            raise VideoError(answer.reason)
+        stages: dict[str, float] = answer
+        return stages
 
     def record_of_count(self, cell: Cell, counts: Counts | Refusal) -> Record:
         """The record of a cell that is counted and not run."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 ALIGNED_HEAD = 8  # numbers, to a multiple of which torch pads heads for the flash kernel on CUDA
+LONGEST_HEAD = 256  # that the flash kernel on CUDA takes (transformers/cuda/sdp_utils.cpp)
 ALIGNED_BIAS = 16  # and rows of a bias for the memory-efficient one (transformers/attention.cpp)
 FLASH_PRECISIONS = (torch.float16, torch.bfloat16)
 
@@ -83,7 +84,8 @@ class _Options(NamedTuple):
 def _on_cuda(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: _Options) -> Tensor:
     """The flash kernel takes half precision without a mask; the memory-efficient one the rest."""
     out: Tensor
-    if mask is None and query.dtype in FLASH_PRECISIONS:
+    takes_heads = query.shape[-1] == value.shape[-1] <= LONGEST_HEAD
+    if mask is None and query.dtype in FLASH_PRECISIONS and takes_heads:
         padded = (_padded(x, ALIGNED_HEAD) for x in (query, key, value))
         out, *_ = aten._scaled_dot_product_flash_attention(*padded, *options[:2], scale=options.scale)
         return out[..., : value.shape[-1]]

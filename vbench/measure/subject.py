@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vbench.cell import Cell
 from vbench.errors import AxisError, UnknownNameError
 from vbench.grid import Extent, ModelFacts
-from vbench.measure.user_models import is_users, user_builder, user_card
+from vbench.measure.user_models import announced, faults_in_one_line, is_users, user_builder, user_card, user_width
 from vbench.results import Subject
 from vbench_models import Clip, TokenGrid
 from vbench_models import card_of as catalog_card
@@ -47,7 +47,7 @@ def load(name: str) -> Callable[..., Any]:
 def known_facts(asked: Iterable[str]) -> dict[str, ModelFacts]:
     """What a grid must know of every name in the catalog, and of the user's own among those asked for."""
     own = (name for name in asked if is_users(name))
-    return {name: facts(name) for name in (*names(), *own)}
+    return {name: facts(name) for name in (*names(), *announced(), *own)}
 
 
 def facts(name: str) -> ModelFacts:
@@ -120,20 +120,34 @@ def token_extent(cell: Cell) -> Extent | None:
 def build_network(cell: Cell, device: AbstractContextManager[object] | None = None) -> nn.Module:
     """The cell's network in evaluation mode, built under `device` (a `torch.device` is a context).
 
+    For training, what acts in training mode alone is in place: stochastic depth, and checkpointing if it is asked for.
+
     Raises:
-        AxisError: the model does not take such a clip; the message says what it takes.
+        AxisError: the model does not take such a clip; the message says what it takes. Or it has no blocks to
+            checkpoint.
     """
     builder = load(cell.model)
     try:
-        with device or nullcontext():
+        with faults_in_one_line(cell.model), device or nullcontext():
             if cell.unit == "tokens":
                 grid = TokenGrid(cell.frames, cell.height, cell.width)
-                network: nn.Module = builder(grid, PATTERN_DIM, PATTERN_HEADS)
+                network: nn.Module = builder(grid, *pattern_width(cell.model))
             else:
                 network = builder(_clip(cell))
     except ModelError as error:
         raise AxisError(f"{cell.model}: {error} (supported: {card_of(cell.model).supports})") from None
+    if cell.mode == "train":
+        _equip_for_training(network, cell)
     return network.eval()
+
+
+def _equip_for_training(network: nn.Module, cell: Cell) -> None:
+    from vbench.measure.checkpointing import checkpoint_blocks
+    from vbench.measure.stochastic_depth import drop_paths
+
+    drop_paths(network)
+    if cell.checkpointing:
+        checkpoint_blocks(network)
 
 
 def input_shape(cell: Cell) -> torch.Size:
@@ -144,7 +158,12 @@ def input_shape(cell: Cell) -> torch.Size:
     if cell.unit == "pixels":
         return Size((cell.batch, card_of(cell.model).channels, *extent))
     parts = 3 if cell.model.startswith(CORE) else 1
-    return Size((cell.batch, *extent, parts * PATTERN_DIM))
+    return Size((cell.batch, *extent, parts * pattern_width(cell.model)[0]))
+
+
+def pattern_width(name: str) -> tuple[int, int]:
+    """Channels and heads of a bare pattern."""
+    return user_width(name) if is_users(name) else (PATTERN_DIM, PATTERN_HEADS)
 
 
 def all_inputs(network: nn.Module, video: torch.Tensor) -> tuple[object, ...]:

@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch import nn
+
+from vbench.measure.product_types import ProductTypes
 
 DIM, HEADS = 256, 4
 AUTOCAST = torch.bfloat16  # what autocast means on a CPU; fp16 on CUDA follows the same list of operators
-
-
-class ProductTypes(TorchDispatchMode):
-    """Writes down in which type every product runs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Run the operator; note the result's type if it multiplies."""
-        out = func(*args, **(kwargs or {}))
-        if func._overloadpacket in flop_registry and isinstance(out, Tensor):
-            self.seen.append(str(out.dtype).removeprefix("torch."))
-        return out
 
 
 def backward_dtypes() -> tuple[str, ...]:

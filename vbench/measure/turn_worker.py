@@ -15,10 +15,11 @@ from vbench.measure.latency import Run, Samples, warm_up
 from vbench.measure.memory import PROCESS_PEAKS
 from vbench.measure.own_time import own_clock
 from vbench.measure.precision import precision_context
+from vbench.measure.prepare import Forward, build, first_forward
 from vbench.measure.protocol import Refusal, StopRule
 from vbench.measure.revisions import check_imported
 from vbench.measure.turns import Ready, Side, Timed, Turn
-from vbench.measure.worker import Forward, answer, build, counts_of, end_with_parent, first_forward, prepare_process
+from vbench.measure.worker import answer, counts_of, end_with_parent, prepare_process
 from vbench.results import Counts
 
 RULE = StopRule(min_warmup_s=0.02, max_warmup_s=0.3)
@@ -58,7 +59,8 @@ def _serve(connection: Connection, side: Side, core: int | None) -> None:
     with ExitStack() as stack:
         stack.enter_context(precision_context(cell.precision, cell.device))
         stack.enter_context(kernel_context(cell.kernel))
-        kernel_ran = first_forward(network, inputs, samples)
+        first_s, kernel_ran = first_forward(network, inputs)
+        samples.warmup_s.append(first_s)
         check_imported(side.source, side.cell.model)
         stack.enter_context(torch.inference_mode())
         run = Forward(network, inputs)

@@ -1,7 +1,11 @@
-"""A user's own model or pattern, named `file.py:build` or `package.module:build`.
+"""A user's own model or pattern: `file.py:build`, `package.module:build`, or a key that an installed package announces.
 
-`build(clip)` returns a network on `b c t h w`; `build_pattern(grid, dim, num_heads)` a module on `b t h w c`. A name
-that begins with `build_pattern` is a pattern.
+`build(clip)` returns a network on `b c t h w`; `build_pattern(grid, dim, num_heads)` a module on `b t h w c`. A
+function whose name begins with `build_pattern` is a pattern; it is given tokens of 768 channels, or of as many as its
+name ends in: `build_pattern_256`. A package announces keys by entry points of the group `vbench.models`:
+
+    [project.entry-points."vbench.models"]
+    my_model = "my_package.models:build"
 """
 
 from __future__ import annotations
@@ -9,23 +13,69 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vbench.errors import UnknownNameError
+from vbench.errors import UnknownNameError, UserCodeError, VbenchError
 from vbench_models import Clip, TokenGrid
 from vbench_models.card import Card
-from vbench_models.loading import CORE, IN_BACKBONE
+from vbench_models.loading import CORE, IN_BACKBONE, names
+from vbench_models.video import ModelError
 
+GROUP = "vbench.models"
 DEFAULT_CLIP, DEFAULT_GRID = Clip(frames=8, height=224, width=224), TokenGrid(8, 14, 14)
+DEFAULT_WIDTH = 768  # of tokens: ViT-B's
+HEAD_DIM = 64
 
 
 def is_users(name: str) -> bool:
     """Whether `name` names code outside the catalog."""
-    return ":" in name and not name.startswith((CORE, IN_BACKBONE))
+    return name in announced() or (":" in name and not name.startswith((CORE, IN_BACKBONE)))
+
+
+@lru_cache
+def announced() -> dict[str, str]:
+    """The keys that installed packages announce, and what each stands for; a key of the catalog keeps its meaning."""
+    taken = set(names())
+    return {entry.name: entry.value for entry in entry_points(group=GROUP) if entry.name not in taken}
+
+
+def place_and_function(name: str) -> tuple[str, str]:
+    """The file or module of a user's code, and the function in it."""
+    place, _, function = announced().get(name, name).rpartition(":")
+    return place, function
+
+
+def user_width(name: str) -> tuple[int, int]:
+    """Channels and heads that a user's pattern is built with."""
+    ending = re.search(r"_(\d+)$", place_and_function(name)[1])
+    dim = int(ending[1]) if ending else DEFAULT_WIDTH
+    return dim, max(1, dim // HEAD_DIM)
+
+
+@contextmanager
+def faults_in_one_line(name: str) -> Iterator[None]:
+    """Name whatever a user's own code raises inside; the catalog's faults are ours, with their traceback.
+
+    Raises:
+        UserCodeError: the code behind `name` raised.
+    """
+    try:
+        yield
+    except (VbenchError, ModelError, MemoryError):
+        raise
+    except Exception as error:
+        if not is_users(name) or "not enough memory" in str(error):
+            raise
+        what = (str(error).strip().splitlines() or [""])[0]
+        raise UserCodeError(f"{name} raised {type(error).__name__}: {what}") from error
 
 
 def user_card(name: str) -> Card:
@@ -34,7 +84,7 @@ def user_card(name: str) -> Card:
     Raises:
         UnknownNameError: no such file.
     """
-    place, _, function = name.rpartition(":")
+    place, function = place_and_function(name)
     if place.endswith(".py") and not Path(place).is_file():
         raise UnknownNameError(f"no file {place!r}; a user's model is named file.py:function")
     is_pattern = function.startswith("build_pattern")
@@ -43,7 +93,7 @@ def user_card(name: str) -> Card:
         kind="pattern" if is_pattern else "architecture",
         family="user",
         reference=place,
-        builder=name,
+        builder=f"{place}:{function}",
         default_clip=None if is_pattern else DEFAULT_CLIP,
         default_grid=DEFAULT_GRID if is_pattern else None,
     )
@@ -55,7 +105,7 @@ def user_builder(name: str) -> Callable[..., Any]:
     Raises:
         UnknownNameError: no such module, or no such function in it.
     """
-    place, _, function = name.rpartition(":")
+    place, function = place_and_function(name)
     module = _module(place)
     if not callable(getattr(module, function, None)):
         raise UnknownNameError(f"{place!r} has no function {function!r}")
@@ -67,7 +117,7 @@ def user_source_hash(name: str) -> str:
     """Twelve hex digits of the source file's hash; empty for the catalog's names."""
     if not is_users(name):
         return ""
-    place = name.rpartition(":")[0]
+    place, _ = place_and_function(name)
     path = Path(place) if place.endswith(".py") else Path(_specification(place).origin or "")
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 

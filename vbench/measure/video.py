@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def read_frames(path: Path, count: int, stride: int) -> NDArray[np.uint8]:
     wanted = (count - 1) * stride + 1
     frames: list[NDArray[np.uint8]] = []
     seen = 0
-    for frame in _decode(path):
+    for frame in decoded(path):
         if seen % stride == 0:
             frames.append(frame.to_ndarray(format="rgb24"))
         seen += 1
@@ -40,7 +41,12 @@ def check_video(path: Path) -> None:
     read_frames(path, 1, 1)
 
 
-def _decode(path: Path):  # type: ignore[no-untyped-def]  # PyAV's frames carry no usable types
+def decoded(path: Path) -> Iterator[Any]:
+    """Every frame of a video as PyAV gives it, not yet in RGB.
+
+    Raises:
+        VideoError: no such file, no video in it, or PyAV is not installed.
+    """
     try:
         import av
     except ImportError:

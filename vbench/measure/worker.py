@@ -6,13 +6,14 @@ The parent sleeps on the connection meanwhile. A worker watches its parent and e
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -21,27 +22,31 @@ from typing import NamedTuple
 
 import torch
 import torch._dynamo  # dispatch modes import it at their first use: better once, in the forkserver
-from torch import nn
 
 from vbench.cell import Cell
 from vbench.errors import AxisError, VbenchError, VideoError
+from vbench.measure.ceilings import ceilings_here
 from vbench.measure.count import tally_built
+from vbench.measure.faithfulness import distance, serialized_bytes
 from vbench.measure.floor import floor_here
 from vbench.measure.footprint import Footprint, footprint_built
-from vbench.measure.inputs import network_input
-from vbench.measure.kernels import KernelWitness, kernel_context
-from vbench.measure.latency import Run, Samples, take_samples, warm_up
+from vbench.measure.input_pipeline import stage_seconds
+from vbench.measure.latency import Run, Samples, few_samples, take_samples, warm_up
 from vbench.measure.layout import draw_layout
 from vbench.measure.memory import PEAKS, status_bytes
-from vbench.measure.precision import PARAMETER_DTYPE, precision_context, set_float32_products
+from vbench.measure.precision import set_float32_products
+from vbench.measure.prepare import build, prepare
 from vbench.measure.probe import Probe
 from vbench.measure.process_peak import workspace_bytes
 from vbench.measure.protocol import OUT_OF_MEMORY, Refusal, Sample, StopRule
 from vbench.measure.quality import disturbance, judged
 from vbench.measure.snapshot import snapshot
-from vbench.measure.subject import all_inputs, build_network, token_extent
+from vbench.measure.subject import build_network, token_extent
 from vbench.results import Counts, ProcessRun
+from vbench.stats import median
 
+SEED = 0  # of the weights
+REFERENCE_FORWARDS = 3  # a build and a forward in fp32 take no longer than so many of the cell's own
 PR_SET_PDEATHSIG = 1  # of prctl: the signal that a process gets when the one that forked it ends
 
 
@@ -49,8 +54,15 @@ def measure(connection: Connection, cell: Cell, rule: StopRule, timeout_s: float
     """Measure `cell` once and send a ProcessRun, preceded by Samples; or a Refusal."""
     end_with_parent()
     deadline_s = time.monotonic() + timeout_s
-    connection.send(answer(lambda: _measure(connection, cell, rule, deadline_s)))
+    told = answer(lambda: _measure(connection, cell, rule, deadline_s))
+    _give_back_names()
+    connection.send(told)
     os._exit(0)  # what torch would tidy up at its end is gone with the process
+
+
+def _give_back_names() -> None:
+    """Remove the semaphores that a compiler or an exporter made: they have names in the system and outlive us."""
+    multiprocessing.util._run_finalizers(0)  # type: ignore[attr-defined]
 
 
 def count(connection: Connection, cells: Sequence[Cell]) -> None:
@@ -67,6 +79,23 @@ def floor(connection: Connection, device: str, threads: int) -> None:
     if threads:
         torch.set_num_threads(threads)
     connection.send(answer(lambda: floor_here(device)))
+    os._exit(0)
+
+
+def ceilings(connection: Connection, device: str, threads: int) -> None:
+    """Send how fast this machine multiplies matrices and copies memory, with so many threads."""
+    end_with_parent()
+    if threads:
+        torch.set_num_threads(threads)
+    connection.send(answer(lambda: ceilings_here(device)))
+    os._exit(0)
+
+
+def input_pipeline(connection: Connection, cell: Cell, sampling: str, clips: int) -> None:
+    """Send the seconds that one loader, a process of one thread, takes for each stage of the cell's input."""
+    end_with_parent()
+    torch.set_num_threads(1)
+    connection.send(answer(lambda: stage_seconds(cell, sampling, clips)))
     os._exit(0)
 
 
@@ -87,46 +116,60 @@ def counts_of(cell: Cell) -> Counts:
         op_bytes=footprint.op_bytes,
         predicted_peak_bytes=footprint.peak_bytes,
         tokens=token_extent(cell),
-        workspace_bytes=_workspace(footprint, cell.device),
+        workspace_bytes=_workspace(footprint, cell),
     )
 
 
-def _workspace(footprint: Footprint, device: str) -> int | None:
-    """What the allocator says; None where it cannot be asked."""
+def _workspace(footprint: Footprint, cell: Cell) -> int | None:
+    """What the allocator says; None where it cannot be asked, or other code runs than what was traced."""
+    if cell.backend != "eager" or cell.precision == "int8":
+        return None
     try:
-        return workspace_bytes(footprint, device)
+        return workspace_bytes(footprint, cell.device)
     except (OSError, SubprocessError):
         return None
 
 
 def _measure(connection: Connection, cell: Cell, rule: StopRule, deadline_s: float) -> ProcessRun:
-    """Build, warm up, take samples, then watch memory: one process's part of a cell."""
+    """One process's part of a cell; the first one also says how far the output is from that of eager fp32."""
     prepare_process(cell)
+    run, output = _observe(connection, cell, rule, deadline_s)
+    if output is None or time.monotonic() + REFERENCE_FORWARDS * median(run.latency_s) > deadline_s:
+        return run
+    started = time.perf_counter()
+    error = _logit_error(cell, output)
+    return replace(run, logit_error=error, comparison_s=run.comparison_s + time.perf_counter() - started)
+
+
+def _observe(connection: Connection, cell: Cell, rule: StopRule, deadline_s: float) -> tuple[ProcessRun, object | None]:
+    """Build, warm up, take samples, then watch memory; and an output, where it is to be compared."""
     floor_bytes = status_bytes("VmRSS")
     started = time.perf_counter()
     network, inputs = build(cell)
     build_s = time.perf_counter() - started
     samples = Samples()
     with ExitStack() as stack:
-        stack.enter_context(precision_context(cell.precision, cell.device))
-        stack.enter_context(kernel_context(cell.kernel))
-        kernel_ran = first_forward(network, inputs, samples)
-        stack.enter_context(torch.inference_mode())
-        run = Forward(network, inputs)
-        around = _latency_pass(run, cell.device, rule, samples, deadline_s=deadline_s, tell=_teller(connection))
+        ready = prepare(cell, network, inputs, stack)
+        samples.warmup_s += [] if ready.first_s is None else [ready.first_s]
+        around = _latency_pass(ready.run, cell.device, rule, samples, deadline_s=deadline_s, tell=_teller(connection))
+        forward_s = few_samples(ready.forward, cell.device, rule) if ready.forward else ()
         memory_started = time.perf_counter()
-        peak = PEAKS[cell.device](run, (lambda: _held(network, inputs)) if rule.watch_tensors else None)
-    return ProcessRun(
+        peak = PEAKS[cell.device](ready.run, ready.held if rule.watch_tensors and _shows_tensors(cell) else None)
+        memory_pass_s = time.perf_counter() - memory_started
+        comparison_started = time.perf_counter()
+        saved_bytes = serialized_bytes(network) if rule.watch_tensors else None
+        output = ready.run() if rule.watch_tensors and _differs_from_reference(cell) else None
+    run = ProcessRun(
         latency_s=tuple(samples.latency_s),
         block=samples.block,
         warmup_s=tuple(samples.warmup_s),
         build_s=build_s,
-        memory_pass_s=time.perf_counter() - memory_started,
+        memory_pass_s=memory_pass_s,
         harness_s=0.0,  # only the parent sees the whole life of the process
         peak_memory_bytes=peak.process_bytes,
         floor_bytes=floor_bytes,
         tensor_peak_bytes=peak.tensor_bytes,
-        kernel_ran=kernel_ran,
+        kernel_ran=ready.kernel_ran,
         stop_reason=samples.stop_reason,
         quality=judged(around.disturbance),
         warmup_stop=samples.warmup_stop,
@@ -134,7 +177,32 @@ def _measure(connection: Connection, cell: Cell, rule: StopRule, deadline_s: flo
         clock_cost_s=samples.timer.cost_s if samples.timer else None,
         probe_s=around.probe_s,
         disturbance=around.disturbance,
+        forward_s=forward_s,
+        compile_s=ready.compile_s,
+        serialized_bytes=saved_bytes,
+        backward_dtypes=ready.backward_dtypes,
+        comparison_s=time.perf_counter() - comparison_started,
     )
+    return run, output
+
+
+def _shows_tensors(cell: Cell) -> bool:
+    """Whether torch's allocator knows of all that the cell holds: not of packed integers, nor of another runtime."""
+    return cell.precision != "int8" and cell.backend != "onnx"
+
+
+def _differs_from_reference(cell: Cell) -> bool:
+    """Whether the cell's output can be another than that of eager fp32; in training it is drawn by chance."""
+    return cell.mode == "infer" and (cell.precision, cell.backend) != ("fp32", "eager")
+
+
+def _logit_error(cell: Cell, output: object) -> float:
+    """The distance from eager fp32 with the same seeded weights and input; the cell's own network is gone by now."""
+    torch.manual_seed(SEED)
+    set_float32_products("fp32")
+    network, inputs = build(replace(cell, precision="fp32", backend="eager"))
+    with torch.no_grad():
+        return distance(output, network(*inputs))
 
 
 class _Around(NamedTuple):
@@ -162,10 +230,6 @@ def _no_probe() -> tuple[float, ...]:
     return ()
 
 
-def _held(network: nn.Module, inputs: tuple[object, ...]) -> object:
-    return list(network.parameters()), list(network.buffers()), inputs
-
-
 def _teller(connection: Connection) -> Callable[[float], None]:
     return lambda latency_s: connection.send(Sample(latency_s))
 
@@ -176,39 +240,8 @@ def prepare_process(cell: Cell) -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")
     if cell.threads:
         torch.set_num_threads(cell.threads)
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     set_float32_products(cell.precision)
-
-
-def build(cell: Cell) -> tuple[nn.Module, tuple[object, ...]]:
-    """The network, seeded, and its inputs, all on the cell's device in the cell's precision."""
-    network = build_network(cell, torch.device(cell.device))
-    network = network.to(PARAMETER_DTYPE[cell.precision])
-    return network, all_inputs(network, network_input(cell))
-
-
-class Forward:
-    """The call that is timed."""
-
-    __slots__ = ("_inputs", "_network")
-
-    def __init__(self, network: nn.Module, inputs: tuple[object, ...]) -> None:
-        self._network, self._inputs = network, inputs
-
-    def __call__(self) -> object:
-        """One forward."""
-        return self._network(*self._inputs)
-
-
-def first_forward(network: nn.Module, inputs: tuple[object, ...], samples: Samples) -> str:
-    """The first warm-up, under which attention kernels are seen; a dispatch mode sees none in inference mode."""
-    started = time.perf_counter()
-    with torch.no_grad(), KernelWitness() as witness:
-        network(*inputs)
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    samples.warmup_s.append(time.perf_counter() - started)
-    return witness.kernel_ran
 
 
 def answer(work: Callable[[], object]) -> object:

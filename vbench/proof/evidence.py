@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vbench.analysis.claims import (
@@ -13,14 +14,18 @@ from vbench.analysis.claims import (
     Judged,
     Quantised,
     Stream,
+    clips_to_count,
     judge_claims,
     keys_to_certify,
     keys_to_count,
     keys_to_stream,
     read_claims,
 )
+from vbench.analysis.comparison import published_frame
 from vbench.analysis.frame import records_frame
 from vbench.analysis.mechanisms import mechanism_claims
+from vbench.analysis.selection import selection_frame
+from vbench.cell import Cell
 from vbench.measure.catalog_counts import default_cell
 from vbench.measure.count import tally_cell
 from vbench.measure.sketches import (
@@ -45,12 +50,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
-    """Every claim with its verdict; certifies and counts the systems that the claims speak of."""
+def judge_by_counts(
+    claims: Iterable[Claim], records: Sequence[Record] = (), environments: Mapping[str, Environment] | None = None
+) -> list[Judged]:
+    """Every claim with its verdict; certifies and counts the systems that the claims speak of.
+
+    `records`, from `environments`, add what was measured to the claims on what to choose.
+    """
     claims = list(claims)
     evidence = Evidence(
         certificates={certificate.name: certificate for certificate in certify_each(keys_to_certify(claims))},
         counted=records_frame(counted_records(keys_to_count(claims)), {}),
+        selection=_selection(claims, records, environments or {}),
         core_by_fraction=core_by_fraction(KEPT_FRACTIONS),
         masked_strided_macs=masked_strided_macs(),
         full_macs=full_temporal_macs(),
@@ -69,7 +80,27 @@ def judge_by_counts(claims: Iterable[Claim]) -> list[Judged]:
 
 def counted_records(keys: Sequence[str]) -> list[Counted]:
     """The networks at their default clips, counted now, a process for each core."""
-    cells = [default_cell(key) for key in keys]
+    return _counted([default_cell(key) for key in keys])
+
+
+def _selection(
+    claims: Sequence[Claim], records: Sequence[Record], environments: Mapping[str, Environment]
+) -> pd.DataFrame:
+    """The selection guide's rows: what the records hold, and what the claims on it need beyond, counted now."""
+    counted = _counted(_missing_clips(claims, records))
+    return selection_frame(records_frame([*records, *counted], environments), published_frame())
+
+
+def _missing_clips(claims: Iterable[Claim], records: Iterable[Record]) -> list[Cell]:
+    """The cells that the claims on what to choose need and of which the records hold no counts."""
+    held = {record.cell.id for record in records if record.counts is not None}
+    cells = [replace(default_cell(key), frames=frames) for key, frames in clips_to_count(claims)]
+    return [cell for cell in cells if cell.id not in held]
+
+
+def _counted(cells: Sequence[Cell]) -> list[Counted]:
+    if not cells:
+        return []
     with crew() as pool:
         counts = list(pool.map(counts_of, cells))
     return [
@@ -79,10 +110,14 @@ def counted_records(keys: Sequence[str]) -> list[Counted]:
 
 
 def complete_frame(records: Sequence[Record], environments: Mapping[str, Environment]) -> pd.DataFrame:
-    """The records as a table, and every architecture of which they hold nothing at its default clip, counted now."""
+    """The records as a table; what they hold nothing of is counted now.
+
+    That is every architecture at its default clip, and the clips of the selection guide.
+    """
     held = {record.cell.model for record in records if record.subject.is_default_clip}
-    missing = [key for key in ARCHITECTURES if key not in held]
-    return records_frame([*records, *counted_records(missing)], environments)
+    missing = [default_cell(key) for key in ARCHITECTURES if key not in held]
+    missing += [cell for cell in _missing_clips(read_claims(), records) if cell not in missing]
+    return records_frame([*records, *_counted(missing)], environments)
 
 
 def complete_certificates(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
