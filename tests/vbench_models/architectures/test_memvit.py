@@ -104,7 +104,7 @@ def test_memvit_24_has_the_official_parameters_macs_and_memory() -> None:
         (memvit_16, Clip(frames=8, height=128, width=128), 7_447_166_016),
         (memvit_24, Clip(frames=32, height=64, width=64), 10_914_317_184),
     ],
-    ids=str,
+    ids=lambda given: getattr(given, "__name__", str(given)),  # not a function's address: it differs by process
 )
 def test_the_steady_state_has_the_official_macs_at_other_clips(
     build: Callable[[Clip], MeMViT], clip: Clip, macs: int
