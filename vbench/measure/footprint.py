@@ -101,7 +101,8 @@ def footprint(
         AxisError: there is nothing to train.
     """
     dtype = PARAMETER_DTYPE[precision]
-    with FakeTensorMode(), by_operators(device), _as_trained(network, trains=mode == "train"):
+    fake = FakeTensorMode(allow_non_fake_inputs=True)  # other people's networks hold constants that are no buffers
+    with fake, by_operators(device), _as_trained(network, trains=mode == "train"):
         state = {name: _like(tensor, device, dtype) for name, tensor in _tensors(network)}
         inputs = all_inputs(network, torch.empty(shape, device=device, dtype=dtype))
         live = LiveBytes((state, inputs), device, with_scratch=with_scratch)

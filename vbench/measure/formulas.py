@@ -19,7 +19,7 @@ from vbench.errors import UncountedOperatorError
 FREE: dict[str, tuple[str, ...]] = {
     "a view or a name: no arithmetic": (
         "_conj", "_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "diagonal", "expand",
-        "lift_fresh",
+        "lift_fresh", "as_strided_",
         "narrow", "permute", "select", "slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind",
         "unfold", "unsqueeze", "view", "view_as_real", "view_as_complex",
     ),

@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.crashes import orphans
 from vbench.cell import Cell
+from vbench.measure import own_time
 from vbench.measure.own_time import OwnTime
 from vbench.measure.pairs import Pairs, SideError, log_ratios, plan_for
 from vbench.measure.turns import Ready, Side
@@ -236,6 +237,6 @@ def test_own_time_keeps_what_a_forward_sleeps() -> None:
 
 
 def test_own_time_is_the_wall_clock_where_the_kernel_keeps_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vbench.measure.own_time.SCHEDSTAT", "/nowhere")
+    monkeypatch.setattr(own_time, "SCHEDSTAT", "/nowhere")
     timed = OwnTime()(lambda: None, 10)
     assert timed.own_s == timed.wall_s

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from vbench.cell import Cell
+from vbench.measure import revisions
 from vbench.measure.pairs import Pairs, SideError
 from vbench.measure.revisions import PREFIX, RevisionError, portable, source_of, worktree
 from vbench.measure.turns import Side
@@ -169,7 +170,7 @@ def test_a_wheel_s_catalog_has_no_revisions(tmp_path: Path, monkeypatch: pytest.
     installed = tmp_path / "site-packages" / "vbench_models" / "__init__.py"
     installed.parent.mkdir(parents=True)
     installed.touch()
-    monkeypatch.setattr("vbench.measure.revisions._file_of", lambda _: installed)
+    monkeypatch.setattr(revisions, "_file_of", lambda _: installed)
     with pytest.raises(RevisionError, match=r"needs a checkout of vbench, not an installed wheel"):
         source_of(Cell(model="vivit_b_16x2", frames=32, height=224, width=224))
 

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from vbench.cell import Cell
+from vbench.measure import runner
 from vbench.measure.protocol import Refusal
 from vbench.measure.quality import judged
 from vbench.measure.runner import Journal, Runner, Settings, processes_for
@@ -67,7 +68,7 @@ def test_what_a_network_does_wrong_is_a_failed_row_with_its_reason(models: Path,
 def test_a_network_that_hangs_is_a_failed_row_and_its_process_is_gone(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vbench.measure.runner.GRACE_S", 0.5)
+    monkeypatch.setattr(runner, "GRACE_S", 0.5)
     record = measure(own(models, "build_endless"), timeout_s=1.0)
     assert isinstance(record, Failed)
     assert record.reason.startswith("time-out")
