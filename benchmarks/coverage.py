@@ -34,7 +34,7 @@ from vbench.analysis.drift import drifts
 from vbench.cell import Cell
 from vbench.errors import AxisError, VbenchError, unknown_name
 from vbench.measure.environment import environment
-from vbench.measure.runner import Journal, Runner, Settings
+from vbench.measure.runner import Runner, Settings
 from vbench.results import Counts, Measured, Record
 from vbench.stats import Interval, median, median_interval, relative_median_error
 from vbench.store import Store
@@ -52,7 +52,6 @@ COLUMNS = (
 SHARES = [name for name in COLUMNS[4:] if name != "long_run_median_s"]
 WANTED = 0.9  # of the repetitions marked clean
 BURN = "import os, sys\nparent = int(sys.argv[1])\nwhile os.getppid() == parent:\n    for _ in range(1_000_000): pass\n"
-ALONE = Journal(earlier=lambda _: [], note=lambda _cell, _run: None)  # a repetition that is killed starts anew
 
 
 def main() -> int:
@@ -127,7 +126,7 @@ def measure(cells: Sequence[Cell], repeats: int, directory: Path) -> None:
 def _measured(runner: Runner, cell: Cell, counts: Counts | Any) -> Measured:
     if not isinstance(counts, Counts):
         raise AxisError(f"{cell.id}: {counts.reason}")
-    record = runner.measure(cell, counts, ALONE)
+    record = runner.measure(cell, counts)
     if not isinstance(record, Measured):
         raise AxisError(f"{cell.id}: {getattr(record, 'reason', record.status)}")
     return record

@@ -28,7 +28,7 @@ from vbench.measure.environment import environment
 from vbench.measure.fit import Fit
 from vbench.measure.held import Subject, label, named
 from vbench.measure.protocol import Refusal
-from vbench.measure.runner import Journal, Runner, Settings
+from vbench.measure.runner import Runner, Settings
 from vbench.measure.subject import cell_named
 from vbench.measure.support import check_supported
 from vbench.results import Measured, Record
@@ -154,7 +154,7 @@ def _record_of(cell: Cell, settings: Settings) -> Record:
     ((_, counts),) = runner.count([cell])
     if isinstance(counts, Refusal):
         return runner.record_of_count(cell, counts)
-    return runner.measure(cell, counts, Journal(earlier=lambda _: [], note=lambda _, __: None))
+    return runner.measure(cell, counts)
 
 
 def _measurement(name: str, record: Measured) -> Measurement:

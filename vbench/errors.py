@@ -60,6 +60,11 @@ class UncountedOperatorError(VbenchError):
     """An operator without a known cost: zero is never a default."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its kind, where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """The error for `name`, with the nearest name that exists."""
     names = list(known)

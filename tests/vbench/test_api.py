@@ -85,13 +85,18 @@ def test_a_network_of_a_test_is_measured_in_fresh_processes() -> None:
     assert found.record.counts.params == sum(parameter.numel() for parameter in Network().parameters())
 
 
-def test_a_wider_network_is_slower_and_both_have_their_names() -> None:
+def test_two_networks_in_hand_are_compared_under_their_names() -> None:
     class Wide(Network):
         def __init__(self) -> None:
             super().__init__(width=512)
 
-    found = vbench.compare(Network(), Wide(), frames=16, height=64, width=64, budget_s=20)
-    assert (found.a.name, found.b.name, found.verdict) == ("Network", "Wide", "slower")
+    found = vbench.compare(Network(), Wide(), frames=4, height=8, width=8, budget_s=3)
+    assert (found.a.name, found.b.name) == ("Network", "Wide")
+    positions = (4 // 4) * (8 // 4) * (8 // 4)
+    assert [side.macs for side in (found.a, found.b)] == [
+        3 * width * 4**3 * positions + width * 10 for width in (8, 512)
+    ]
+    assert found.pairs == len(found.measured) > 0
 
 
 def test_the_longest_clip_of_a_module_in_hand_is_within_its_memory() -> None:

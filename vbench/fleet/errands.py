@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from vbench.bench import Due, Taken
 from vbench.cell import Cell
+from vbench.errors import first_line
 from vbench.fleet import remote
 from vbench.fleet.announced import demands
 from vbench.fleet.line import FAILURES, Begun, Line
@@ -126,7 +127,7 @@ class Errands:
             self.start(errand.due, errand.begun)
             return None
         except Exception as error:  # the worker's or Dask's: whatever it is, the cell is a row with its reason
-            return self.give_up(name, f"crash: {type(error).__name__}: {_first_line(error)}")
+            return self.give_up(name, f"crash: {type(error).__name__}: {first_line(error)}")
         del self._under_way[name]
         return Taken(record=record, environment=environment, lost=errand.lost)
 
@@ -167,7 +168,3 @@ class Errands:
         """Take everything back."""
         self._line.cancel(errand.future for errand in self._under_way.values())
         self._under_way.clear()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

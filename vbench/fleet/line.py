@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from vbench.errors import FleetError
+from vbench.errors import FleetError, first_line
 from vbench.fleet import remote
 from vbench.units import duration
 
@@ -61,7 +61,7 @@ class Line:
             self._connect()
         except FAILURES as error:
             raise FleetError(
-                f"no scheduler at {self._url} ({_first_line(error)}); start one with `dask scheduler`"
+                f"no scheduler at {self._url} ({first_line(error)}); start one with `dask scheduler`"
             ) from None
 
     def close(self) -> None:
@@ -164,7 +164,3 @@ class Line:
         if self._client is None or not self.is_open:
             raise ConnectionError("the line to the scheduler is closed")
         return self._client
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

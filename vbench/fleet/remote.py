@@ -17,7 +17,7 @@ from vbench.bench import Due
 from vbench.cell import Cell, cell_from_json
 from vbench.errors import AxisError, FleetError, VbenchError
 from vbench.measure.environment import environment, of_one_host
-from vbench.measure.runner import Journal, Runner, Settings
+from vbench.measure.runner import Runner, Settings
 from vbench.measure.survey import surveyed
 from vbench.measure.user_models import user_source_hash
 from vbench.results import Environment, Record, counts_from_json, record_from_json, record_to_json
@@ -89,7 +89,7 @@ def _measured(document: dict[str, Any]) -> dict[str, Any]:
         raise AxisError(f"{cell.model} is another file on this worker than at the client")
     here = _environment(cell, settings)
     runner = Runner(settings.on(here), here.fingerprint)
-    record = runner.measure(cell, counts, Journal(earlier=lambda _: [], note=lambda *_: None))
+    record = runner.measure(cell, counts)
     return {"record": record_to_json(record), "environment": asdict(here)}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vbench.cell import Cell
+from vbench.errors import first_line
 from vbench.measure.count import Tally, tally_cell
 from vbench.measure.counters import COUNTERS, Counter, count_with
 from vbench.measure.inputs import network_input
@@ -73,7 +74,7 @@ def _finding(name: str, distribution: str, counter: Counter, cell: Cell, ours: T
     try:
         macs = count_with(counter, *_fresh(cell))
     except Exception as error:  # other people's code on any model: what it says is the finding
-        failed = f"fails: {type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+        failed = f"fails: {type(error).__name__}: {first_line(error)}"
         return Finding(counter=name, version=version, macs=None, difference=None, finding=failed)
     difference = (macs - ours.macs) / ours.macs if ours.macs else None
     return Finding(counter=name, version=version, macs=macs, difference=difference, finding=verdict(macs, ours))

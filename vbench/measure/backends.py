@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from vbench.errors import BackendError
+from vbench.errors import BackendError, first_line
 from vbench.measure.faithfulness import distance
 
 Run = Callable[[], object]
@@ -120,5 +120,4 @@ def _first_cause(error: BaseException) -> str:
     """The error that began it, in one line: exporters wrap theirs in advice on what to do next."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
+    return f"{type(error).__name__}: {first_line(error)}"

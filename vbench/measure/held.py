@@ -65,7 +65,8 @@ def named(subject: Subject, dim: int | None = None) -> Iterator[str]:
     module = subject if isinstance(subject, nn.Module) else Called(subject)
     with tempfile.TemporaryDirectory(prefix="vbench-held-") as directory:
         function = "build" if width is None else f"build_pattern_{width}"
-        name, title = _write(module, Path(directory), label(subject), function), label(subject)
+        title = label(subject)
+        name = _write(module, Path(directory), title, function)
         try:
             yield name
         except VbenchError as error:  # whoever reads it knows the object, not the file

@@ -54,6 +54,9 @@ class Journal:
     note: Callable[[Cell, ProcessRun], None]
 
 
+NO_JOURNAL = Journal(earlier=lambda _: [], note=lambda _cell, _run: None)  # a cell that is interrupted starts anew
+
+
 def processes_for(forward_s: float) -> int:
     """How many processes a cell runs in: the interval is over processes, and long forwards must come to an end."""
     return 5 if forward_s < 1 else 3 if forward_s < 10 else 1
@@ -148,7 +151,7 @@ class Runner:
         """The record of a cell that is not tried."""
         return Skipped(**self._frame(cell), reason=reason, counts=counts)
 
-    def measure(self, cell: Cell, counts: Counts, journal: Journal) -> Record:
+    def measure(self, cell: Cell, counts: Counts, journal: Journal = NO_JOURNAL) -> Record:
         """Run one cell in fresh processes until there are enough of them."""
         steps = self.in_steps(cell, counts, journal)
         while True:

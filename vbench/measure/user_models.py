@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vbench.errors import UnknownNameError, UserCodeError, VbenchError
+from vbench.errors import UnknownNameError, UserCodeError, VbenchError, first_line
 from vbench_models import Clip, TokenGrid
 from vbench_models.card import Card
 from vbench_models.loading import CORE, IN_BACKBONE, names
@@ -74,8 +74,7 @@ def faults_in_one_line(name: str) -> Iterator[None]:
     except Exception as error:
         if not is_users(name) or "not enough memory" in str(error):
             raise
-        what = (str(error).strip().splitlines() or [""])[0]
-        raise UserCodeError(f"{name} raised {type(error).__name__}: {what}") from error
+        raise UserCodeError(f"{name} raised {type(error).__name__}: {first_line(error)}") from error
 
 
 def user_card(name: str) -> Card:

@@ -24,7 +24,7 @@ import torch
 import torch._dynamo  # dispatch modes import it at their first use: better once, in the forkserver
 
 from vbench.cell import Cell
-from vbench.errors import AxisError, VbenchError, VideoError
+from vbench.errors import AxisError, VbenchError, VideoError, first_line
 from vbench.measure.ceilings import ceilings_here
 from vbench.measure.count import tally_built
 from vbench.measure.faithfulness import distance, serialized_bytes
@@ -251,15 +251,11 @@ def answer(work: Callable[[], object]) -> object:
     except VbenchError as error:
         return Refusal(str(error), is_unsupported=isinstance(error, AxisError | VideoError))
     except (MemoryError, torch.OutOfMemoryError) as error:
-        return Refusal(f"{OUT_OF_MEMORY}: {_first_line(error)}")
+        return Refusal(f"{OUT_OF_MEMORY}: {first_line(error)}")
     except Exception as error:  # whatever a network does wrong is a row with its reason; the sweep goes on
         lacks_memory = "allocate memory" in str(error) or "not enough memory" in str(error)
         reason = OUT_OF_MEMORY if lacks_memory else type(error).__name__
-        return Refusal(f"{reason}: {_first_line(error)}")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0]
+        return Refusal(f"{reason}: {first_line(error)}")
 
 
 def end_with_parent() -> None:

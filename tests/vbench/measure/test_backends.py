@@ -22,12 +22,11 @@ from vbench.measure.kernels import UNSEEN, kernel_in_profile
 from vbench.measure.prepare import build, prepare
 from vbench.measure.protocol import StopRule
 from vbench.measure.quantised import quantised, spared_bytes
-from vbench.measure.runner import Journal, Runner, Settings
+from vbench.measure.runner import Runner, Settings
 from vbench.results import Counts, Failed, Measured, Record
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # exporters and compilers warn of their own deprecations
 JOINT = Cell(model="joint", frames=2, height=4, width=4, unit="tokens")
-NO_JOURNAL = Journal(lambda _: [], lambda _cell, _run: None)
 
 
 class Attending(nn.Module):
@@ -156,7 +155,7 @@ def measure(cell: Cell) -> Record:
     runner = Runner(Settings(processes=1), "here")
     ((_, counts),) = runner.count([cell])
     assert isinstance(counts, Counts)
-    return runner.measure(cell, counts, NO_JOURNAL)
+    return runner.measure(cell, counts)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +203,6 @@ def test_only_the_first_process_of_a_cell_compares() -> None:
     runner = Runner(Settings(processes=2), "here")
     ((cell, counts),) = runner.count([replace(JOINT, precision="bf16")])
     assert isinstance(counts, Counts)
-    record = runner.measure(cell, counts, NO_JOURNAL)
+    record = runner.measure(cell, counts)
     assert isinstance(record, Measured)
     assert [run.logit_error is None for run in record.processes] == [False, True]

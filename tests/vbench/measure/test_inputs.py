@@ -12,7 +12,7 @@ import torch
 from vbench.cell import Cell
 from vbench.errors import VideoError
 from vbench.measure.inputs import DEVIATION, MEAN, network_input, seeded_noise
-from vbench.measure.runner import Journal, Runner, Settings
+from vbench.measure.runner import Runner, Settings
 from vbench.measure.video import read_frames
 from vbench.results import Counts, Measured, Skipped
 
@@ -78,7 +78,7 @@ def run(cell: Cell) -> object:
     runner = Runner(Settings(processes=1), "here")
     ((_, counts),) = runner.count([cell])
     assert isinstance(counts, Counts)
-    return runner.measure(cell, counts, Journal(lambda _: [], lambda _cell, _run: None))
+    return runner.measure(cell, counts)
 
 
 def test_a_network_is_measured_on_a_real_video(bikes: Path) -> None:

@@ -12,11 +12,10 @@ from vbench.cell import Cell
 from vbench.measure import runner
 from vbench.measure.protocol import Refusal
 from vbench.measure.quality import judged
-from vbench.measure.runner import Journal, Runner, Settings, processes_for
+from vbench.measure.runner import NO_JOURNAL, Journal, Runner, Settings, processes_for
 from vbench.results import Counted, Counts, Failed, Measured, ProcessRun, Record, Skipped, process_from_json
 from vbench.stats import median
 
-NO_JOURNAL = Journal(lambda _: [], lambda _cell, _run: None)
 CORE = Cell(model="core:space", frames=2, height=4, width=4, unit="tokens")
 
 
@@ -124,7 +123,7 @@ def test_a_cell_for_cuda_is_held_against_the_accelerator_s_memory() -> None:
     runner = Runner(Settings(accelerator_bytes=1024), "here")
     ((_, counts),) = runner.count([cell])
     assert isinstance(counts, Counts)
-    record = runner.measure(cell, counts, NO_JOURNAL)
+    record = runner.measure(cell, counts)
     assert isinstance(record, Skipped)
     assert record.reason.endswith("1.00 KiB available")
 
@@ -142,7 +141,7 @@ from vbench.measure.runner import *
 runner = Runner(Settings(processes=1), "here")
 cell = Cell(model="core:space", frames=2, height=4, width=4, unit="tokens")
 ((_, counts),) = runner.count([cell])
-record = runner.measure(cell, counts, Journal(lambda _: [], lambda _cell, _run: None))
+record = runner.measure(cell, counts)
 print(record.status, "torch" in sys.modules)
 """
     assert run_python(f"import sys\nif __name__ == '__main__':\n{_indented(code)}") == "measured False"
