@@ -35,6 +35,7 @@ class LoopbackCluster:
     """A scheduler that can be killed and started again at its address, and workers."""
 
     place: Place
+    protocol: str = "tcp"
     port: int = field(default_factory=free_port)
     scheduler: Started | None = None
     workers: dict[str, Started] = field(default_factory=dict)  # by label
@@ -42,14 +43,14 @@ class LoopbackCluster:
     @property
     def url(self) -> str:
         """Of the scheduler."""
-        return f"tcp://127.0.0.1:{self.port}"
+        return f"{self.protocol}://127.0.0.1:{self.port}"
 
     def start_scheduler(self) -> None:
         """Start it, or start it again, and wait until it listens."""
-        command = ("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(self.port))
+        where = ("--protocol", self.protocol, "--host", "127.0.0.1", "--port", str(self.port))
         self.scheduler = subprocess.Popen(
-            [sys.executable, *command, "--no-dashboard"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            [sys.executable, "-m", "distributed.cli.dask_scheduler", *where, "--no-dashboard"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         assert until(self._listens, 30.0), "the scheduler does not listen"
 
@@ -84,9 +85,9 @@ class LoopbackCluster:
 
 
 @contextmanager
-def loopback_cluster(root: Path, labels: Sequence[str] = LABELS) -> Iterator[LoopbackCluster]:
-    """A scheduler and a worker for each label."""
-    cluster = LoopbackCluster(Place(root, ()))
+def loopback_cluster(root: Path, labels: Sequence[str] = LABELS, *, protocol: str = "tcp") -> Iterator[LoopbackCluster]:
+    """A scheduler and a worker for each label; under `tls` with the certificates that Dask's configuration names."""
+    cluster = LoopbackCluster(Place(root, ()), protocol)
     cluster.start_scheduler()
     try:
         for label in labels:

@@ -31,6 +31,7 @@ import pandas as pd
 from scipy import stats
 
 from vbench.analysis.drift import drifts
+from vbench.analysis.pace import Pace
 from vbench.cell import Cell
 from vbench.errors import AxisError, VbenchError, unknown_name
 from vbench.measure.environment import environment
@@ -136,11 +137,11 @@ def coverage(records: dict[str, Sequence[Record]]) -> pd.DataFrame:
     """One row for each cell, circumstance and mark that has at least three repetitions; shares are fractions."""
     rows = []
     for circumstance, found in records.items():
-        drift = drifts(found)
+        drift, pace = drifts(found), Pace(found)
         groups: dict[tuple[str, str, str], list[Measured]] = defaultdict(list)
         for record in found:
             if isinstance(record, Measured):
-                mark = "clean" if record.is_clean else "noisy"
+                mark = "clean" if pace.is_clean(record) else "noisy"
                 groups[record.cell.id, record.environment, mark].append(record)
         sizes: dict[tuple[str, str], int] = defaultdict(int)
         for (cell, place, _), group in groups.items():

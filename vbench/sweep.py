@@ -1,6 +1,6 @@
 """The conduct of a sweep: what is left to do, in which order, within which budget.
 
-Knows the bench, where cells are measured, and the store, which do not know each other. Cells run in the order of most
+Knows the bench, where cells are measured, and the ledger, what is known of them. Cells run in the order of most
 use: each model's default clip, then its others from small to large, models taking turns. The cells of a turn are
 counted right before they run, on every core while nothing is timed, and the counts are kept for a sweep that resumes.
 Cells that are only counted come next; last, the cells whose measurement was noisy are measured again.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,12 +22,12 @@ from vbench.cell import Cell
 from vbench.errors import AxisError
 from vbench.forecast import Backlog, Forecast, turns_of_use
 from vbench.grid import Grid, Plan
-from vbench.measure.environment import code_of, kind_of
+from vbench.ledger import Ledger
 from vbench.measure.protocol import Refusal
-from vbench.measure.runner import Journal, Runner, Settings
+from vbench.measure.runner import Runner, Settings
 from vbench.measure.subject import known_facts
 from vbench.measure.support import impossible
-from vbench.results import Counts, Environment, Failed, Measured, Record, Skipped
+from vbench.results import Counts, Measured, Record, Skipped
 from vbench.store import Store, without_collection
 
 AGAIN_SHARE, AGAIN_LEAST_S = 0.15, 30.0  # without a budget, noisy cells are measured again for so much of the time
@@ -66,13 +66,9 @@ class Sweep:
     ) -> None:  # fmt: skip
         """With `interleaved`, all cells take turns, a process each; with `bench`, other machines measure them."""
         self._grid = grid
-        self._store = Store(directory)
         self._listener = listener
         self._facts = known_facts(grid.models())
         self._retry_failed = retry_failed
-        self._kinds: dict[str, str] = {}  # of environments, by fingerprint
-        self._met: set[str] = set()  # environments of this run
-        self._known: dict[tuple[Cell, str], list[Record]] = defaultdict(list)  # by cell and kind of environment
         self._held_back: list[Skipped] = []  # cells that cannot exist, until something else can
         self._outcome = Outcome(directory)
         self._settings = Settings(timeout_s=grid.timeout_s, processes=grid.processes)
@@ -80,6 +76,8 @@ class Sweep:
         self._pace = Pace()
         self._progress = _Progress(listener)
         self._bench = bench or (InRounds(self._progress.remark) if interleaved else LocalBench())
+        self._store = Store(directory)
+        self._ledger = Ledger(self._store, self._bench)
         self._expected_s: dict[Cell, float] = {}  # of the cells that are due or under way
         self._due_s = 0.0  # their sum
         self._started_s = 0.0
@@ -94,7 +92,10 @@ class Sweep:
         self._started_s = time.monotonic()
         with self._store.writing() as set_aside:
             with without_collection():
-                for line in (*self._take_up(), *set_aside):
+                records, broken = self._ledger.take_up()
+                for record in records:
+                    self._pace.learn(record)
+                for line in (*broken, *set_aside):
                     self._listener.say(line)
                 plans = self._grid.plans(self._facts)
                 measures = any(not (plan.count_only or plan.excluded) for plan in plans)
@@ -110,23 +111,13 @@ class Sweep:
         self._outcome.elapsed_s = time.monotonic() - self._started_s
         return self._outcome
 
-    def _take_up(self) -> list[str]:
-        """Learn what an earlier run left; in words, which of its lines were broken."""
-        records, broken = self._store.resume()
-        self._kinds = {fingerprint: kind_of(known) for fingerprint, known in self._store.environments().items()}
-        for record in records:
-            self._known[record.cell, self._kind(record.environment)].append(record)
-            self._pace.learn(record)
-        self._counted_before = self._store.counts()
-        return broken
-
     def _left(self, plans: Sequence[Plan]) -> list[Plan]:
         """The plans without a record that settles them; excluded cells get theirs here."""
         left, excluded = [], []
         for plan in plans:
             refusal = plan.excluded or impossible(plan.cell, counted_only=plan.count_only)
             refusal = refusal or ("" if plan.count_only else self._bench.refusal(plan.cell))
-            if self._is_settled(plan, refusal):
+            if self._ledger.is_settled(plan, refusal, retry_failed=self._retry_failed):
                 self._outcome.resumed += 1
             elif refusal:
                 excluded.append(self._clerk(plan.cell).skip(plan.cell, refusal))
@@ -143,17 +134,6 @@ class Sweep:
         reasons = Counter(record.reason for record in skipped if record.reason.startswith(NO_WORKER))
         for reason, cells in reasons.items():
             self._listener.say(f"{cells} cells are skipped: {reason}")
-
-    def _is_settled(self, plan: Plan, refusal: str) -> bool:
-        records = self._records_of(plan.cell)
-        if not records:
-            return False
-        last = records[-1]
-        if isinstance(last, Failed):
-            return not self._retry_failed
-        if isinstance(last, Skipped) and last.reason.startswith(NO_WORKER):
-            return bool(refusal)
-        return last.status != "counted" or plan.count_only
 
     def _measure(self, cells: Sequence[Cell]) -> None:
         """Run the cells turn by turn, as far as the budget reaches."""
@@ -174,7 +154,7 @@ class Sweep:
             for cell, counts in counted.items():
                 self._expect(cell, self._forecast.cell_s(cell, counts))
             for cell in sorted(counted, key=lambda cell: counted[cell].macs):
-                yield Due(cell, counted[cell], self._journal(cell))
+                yield Due(cell, counted[cell], self._ledger.journal(cell))
 
     def _turns(self, cells: Sequence[Cell]) -> Iterator[list[Cell]]:
         """The turns of most use, joined to what the bench wants counted at a time."""
@@ -205,7 +185,7 @@ class Sweep:
     def _keep_taken(self, batch: Sequence[Taken]) -> None:
         for taken in batch:
             if taken.environment is not None:
-                self._learn_environment(taken.environment)
+                self._ledger.learn(taken.environment)
         self._keep(*(taken.record for taken in batch), lost=[taken.lost for taken in batch])
 
     def _expect(self, cell: Cell, duration_s: float) -> None:
@@ -224,7 +204,8 @@ class Sweep:
             noisy = [cell for cell in cells if self._is_noisy(cell)]
             if noisy and not again:
                 self._listener.say(f"{len(noisy)} cells are noisy: to be measured again while the time lasts")
-            due = (Due(cell, counts, self._journal(cell)) for cell in noisy if (counts := self._counts_before(cell)))
+            counted = ((cell, self._ledger.counts(cell)) for cell in noisy)
+            due = (Due(cell, counts, self._ledger.journal(cell)) for cell, counts in counted if counts is not None)
             with closing(self._bench.measure(due, lambda each: self._ends_before(end_s, each))) as batches:
                 for batch in batches:
                     self._keep_taken(batch)
@@ -245,12 +226,12 @@ class Sweep:
         return now + max(AGAIN_LEAST_S, AGAIN_SHARE * (now - self._started_s))
 
     def _is_noisy(self, cell: Cell) -> bool:
-        measured = [record for record in self._records_of(cell) if isinstance(record, Measured)]
+        measured = self._ledger.measured(cell)
         return bool(measured) and not any(self._pace.is_clean(record) for record in measured)
 
     def _counted(self, cells: Sequence[Cell]) -> dict[Cell, Counts]:
         """What the cells cost, from an earlier run where it counted them; one that cannot be counted becomes a row."""
-        counted = {cell: counts for cell in cells if (counts := self._counts_before(cell)) is not None}
+        counted = {cell: counts for cell in cells if (counts := self._ledger.counts(cell)) is not None}
         twins: dict[Cell, list[Cell]] = defaultdict(list)  # the same on every hardware
         for cell in cells:
             if cell not in counted:
@@ -258,17 +239,13 @@ class Sweep:
         for one, answer in self._count(list(twins)):
             for cell in twins[one]:
                 if isinstance(answer, Counts):
-                    self._store.keep_counts(cell.id, code_of(self._here(cell)), answer)
+                    self._ledger.keep_counts(cell, answer)
                     counted[cell] = answer
                     self._progress.remark(f"counted {cell.id}")
                 else:
                     self._keep_count(cell, answer)
         self._release()
         return counted
-
-    def _counts_before(self, cell: Cell) -> Counts | None:
-        of_records = [record.counts for record in self._records_of(cell) if record.counts is not None]
-        return of_records[-1] if of_records else self._counted_before.get((cell.id, code_of(self._here(cell))))
 
     def _count_only(self, cells: Sequence[Cell]) -> None:
         """Count the cells that are not to run, while the budget lasts."""
@@ -304,7 +281,7 @@ class Sweep:
         self._progress.step(f"counted {cell.id}", left_s)
 
     def _release(self) -> None:
-        if self._known:
+        if self._ledger:
             self._keep(*self._held_back)
             self._held_back.clear()
 
@@ -316,59 +293,20 @@ class Sweep:
         self._outcome.left_out += [cell.id for cell in cells]
         self._progress.done += len(cells)
 
-    def _journal(self, cell: Cell) -> Journal:
-        fingerprint, attempt = self._here(cell).fingerprint, _next_attempt(self._records_of(cell))
-        return Journal(
-            earlier=lambda cell: self._store.journal(cell.id, fingerprint, attempt),
-            note=lambda cell, process: self._store.note(cell.id, fingerprint, attempt, process),
-        )
-
     def _keep(self, *records: Record, lost: Sequence[int] = ()) -> None:
-        """Write the records; one that was begun before and `lost` so many times has a later attempt."""
-        kept = []
-        for number, record in enumerate(records):
-            known = self._known[record.cell, self._kind(record.environment)]
-            kept.append(replace(record, attempt=_next_attempt(known) + (lost[number] if lost else 0)))
-            if not any(isinstance(earlier, Measured) for earlier in known):
+        """Write the records, and learn from them."""
+        for record in records:
+            if not self._ledger.was_measured(record):
                 self._outcome.statuses[record.status] += 1
-            known.append(kept[-1])
             if isinstance(record, Measured):
                 self._outcome.inside_s += sum(run.inside_s for run in record.processes)
                 self._forecast.learn(record)
                 self._pace.learn(record)
-        if kept:
-            self._store.append(*kept)
-
-    def _records_of(self, cell: Cell) -> list[Record]:
-        """What is known of the cell on the bench's machines, and what was not measured but said of it here."""
-        kinds, here = self._bench.kinds(cell), self._kind(self._here(cell).fingerprint)
-        found = [record for kind in kinds for record in self._known.get((cell, kind), ())]
-        if len(kinds) > 1:
-            found.sort(key=lambda record: isinstance(record, Measured))
-        if here not in kinds:
-            said = self._known.get((cell, here), ())
-            found[:0] = [record for record in said if not isinstance(record, Measured)]
-        return found
+        self._ledger.add(*records, lost=lost)
 
     def _clerk(self, cell: Cell) -> Runner:
         """Who writes the records of what is not measured."""
-        return Runner(self._settings, self._here(cell).fingerprint)
-
-    def _kind(self, fingerprint: str) -> str:
-        return self._kinds.get(fingerprint, fingerprint)
-
-    def _here(self, cell: Cell) -> Environment:
-        """Where the cell is counted or skipped."""
-        here = self._bench.environment(cell)
-        self._learn_environment(here)
-        return here
-
-    def _learn_environment(self, environment: Environment) -> None:
-        """Write the environment to the store when it first occurs."""
-        if environment.fingerprint not in self._met:
-            self._met.add(environment.fingerprint)
-            self._kinds[environment.fingerprint] = kind_of(environment)
-            self._store.add_environment(environment)
+        return Runner(self._settings, self._ledger.here(cell).fingerprint)
 
     def _write_left_out(self) -> None:
         self._store.write_left_out(self._outcome.left_out)
@@ -381,10 +319,6 @@ class Sweep:
 
 def _in_words(taken: Taken) -> str:
     return f"{taken.record.status} {taken.record.cell.id}{taken.where}"
-
-
-def _next_attempt(records: Iterable[Record]) -> int:
-    return 1 + max((record.attempt for record in records), default=0)
 
 
 @dataclass(slots=True)
