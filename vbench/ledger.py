@@ -7,7 +7,7 @@ the number of its attempt, and goes to the store at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from vbench.bench import NO_WORKER, Bench
@@ -62,8 +62,8 @@ class Ledger:
         """The cell's measurements on the bench's machines."""
         return [record for record in self._of(cell) if isinstance(record, Measured)]
 
-    def is_settled(self, plan: Plan, refusal: str, *, retry_failed: bool) -> bool:
-        """Whether a record says all that the plan asks; `refusal`: why the cell cannot be done now, if it cannot."""
+    def is_settled(self, plan: Plan, refusal: Callable[[Plan], str], *, retry_failed: bool) -> bool:
+        """Whether a record says all that the plan asks; `refusal` says why it cannot be done now, if it cannot."""
         records = self._of(plan.cell)
         if not records:
             return False
@@ -71,7 +71,7 @@ class Ledger:
         if isinstance(last, Failed):
             return not retry_failed
         if isinstance(last, Skipped) and last.reason.startswith(NO_WORKER):
-            return bool(refusal)
+            return bool(refusal(plan))
         return last.status != "counted" or plan.count_only
 
     def counts(self, cell: Cell) -> Counts | None:

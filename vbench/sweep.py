@@ -115,11 +115,9 @@ class Sweep:
         """The plans without a record that settles them; excluded cells get theirs here."""
         left, excluded = [], []
         for plan in plans:
-            refusal = plan.excluded or impossible(plan.cell, counted_only=plan.count_only)
-            refusal = refusal or ("" if plan.count_only else self._bench.refusal(plan.cell))
-            if self._ledger.is_settled(plan, refusal, retry_failed=self._retry_failed):
+            if self._ledger.is_settled(plan, self._refusal, retry_failed=self._retry_failed):
                 self._outcome.resumed += 1
-            elif refusal:
+            elif refusal := self._refusal(plan):
                 excluded.append(self._clerk(plan.cell).skip(plan.cell, refusal))
             else:
                 left.append(plan)
@@ -128,6 +126,11 @@ class Sweep:
         if self._outcome.resumed:
             self._listener.say(f"{self._outcome.resumed} of {len(plans)} cells are there already")
         return left
+
+    def _refusal(self, plan: Plan) -> str:
+        """Why the cell is not to be done, in words; empty where it is."""
+        refusal = plan.excluded or impossible(plan.cell, counted_only=plan.count_only)
+        return refusal or ("" if plan.count_only else self._bench.refusal(plan.cell))
 
     def _say_refused(self, skipped: Sequence[Skipped]) -> None:
         """Say before anything starts which cells nobody can take."""

@@ -1,5 +1,6 @@
 """The command line as a user meets it: JSON documents, exit codes, one clear line for every mistake."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vbench.cli import main
+from vbench.cli import COMMANDS, main
 from vbench.store import Store
 
 
@@ -365,6 +366,17 @@ def test_env_describes_this_machine(vbench: Vbench) -> None:
     assert document["torch"] == torch.__version__
     assert document["cores"] >= 1
     assert document["memory_bytes"] > 2**30
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fills_the_lines_of_a_terminal(vbench: Vbench, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    answer = vbench(command, "--help")
+    prose = [line.strip() for line in answer.out.partition("Usage:")[2].partition("╭")[0].splitlines()[1:]]
+    assert any(prose), answer.err
+    for line, following in itertools.pairwise(prose):
+        first = following.partition(" ")[0]
+        assert not (line and first) or len(f" {line} {first} ") > 80, f"{line!r} breaks before {first!r}"
 
 
 def test_help_and_list_import_neither_torch_nor_pandas() -> None:

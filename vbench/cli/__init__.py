@@ -6,8 +6,10 @@ answer at once.
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import typer
@@ -38,23 +40,34 @@ app = typer.Typer(
     help="What a video transformer costs, how that cost grows, and which one to take for a clip.",
 )
 
-app.command("list")(catalog.list_models)
-app.command()(catalog.show)
-app.command()(counting.count)
-app.command()(sweeping.sweep)
-app.command()(sweeping.report)
-app.command()(fleet.worker)
-app.command()(reading.tables)
-app.command()(reading.guide)
-app.command()(judging.certify)
-app.command()(judging.claims)
-app.command()(fitting.fit)
-app.command()(elsewhere.hardware)
-app.command("input")(elsewhere.input_pipeline)
-app.command()(comparing.compare)
-app.command()(gating.check)
-app.command()(auditing.audit)
-app.command()(catalog.env)
+COMMANDS: dict[str, Callable[..., object]] = {
+    "list": catalog.list_models,
+    "show": catalog.show,
+    "count": counting.count,
+    "sweep": sweeping.sweep,
+    "report": sweeping.report,
+    "worker": fleet.worker,
+    "tables": reading.tables,
+    "guide": reading.guide,
+    "certify": judging.certify,
+    "claims": judging.claims,
+    "fit": fitting.fit,
+    "hardware": elsewhere.hardware,
+    "input": elsewhere.input_pipeline,
+    "compare": comparing.compare,
+    "check": gating.check,
+    "audit": auditing.audit,
+    "env": catalog.env,
+}
+
+
+def _paragraphs(command: Callable[..., object]) -> str:
+    """The command's docstring with one line a paragraph: where lines break is for the terminal's width to say."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(command) or "")
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, help=_paragraphs(_command))(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
