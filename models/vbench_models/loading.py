@@ -5,7 +5,8 @@ Four forms of a name:
 - `timesformer_b`, an architecture: its builder takes a `Clip` and returns a network on `b c t h w`;
 - `divided`, an attention pattern: its builder takes `(grid, dim, num_heads)` and returns a module on `b t h w c`;
 - `core:divided`, the pattern's bare attention on given q, k, v, without any projection;
-- `backbone:divided`, the neutral ViT with the pattern in every block: its builder takes a `Clip`.
+- `backbone:divided`, the neutral ViT with the pattern in every block: its builder takes a `Clip`; its norms stand
+  elsewhere in `backbone_post_norm:divided` and `backbone_adaptive_norm:divided`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from vbench_models.card import Card
-from vbench_models.catalog import ARCHITECTURES, BACKBONE, MODULES, PATTERNS
+from vbench_models.catalog import ARCHITECTURES, BACKBONES, MODULES, PATTERNS
 from vbench_models.video import Clip, UnknownModelError, unknown
 
 CORE = "core:"
 IN_BACKBONE = "backbone:"
+PREFIXES = (CORE, *(f"{backbone}:" for backbone in BACKBONES))
 
 
 def card_of(name: str) -> Card:
@@ -31,16 +33,17 @@ def card_of(name: str) -> Card:
     Raises:
         UnknownModelError: no such name; the message offers the nearest one.
     """
-    if name.startswith(IN_BACKBONE):
-        pattern = _pattern(name.removeprefix(IN_BACKBONE))
+    backbone, colon, pattern_name = name.partition(":")
+    if colon and backbone in BACKBONES:
+        around, pattern = BACKBONES[backbone], _pattern(pattern_name)
         return replace(
-            BACKBONE,
-            title=f"{BACKBONE.title}, {pattern.title.lower()}",
-            reference=f"{BACKBONE.reference}; pattern: {pattern.reference}",
+            around,
+            title=f"{around.title}, {pattern.title.lower()}",
+            reference=f"{around.reference}; pattern: {pattern.reference}",
             claimed=pattern.claimed,
         )
     if name.startswith(CORE):
-        pattern = _pattern(name.removeprefix(CORE))
+        pattern = _pattern(pattern_name)
         return replace(pattern, title=f"{pattern.title}: attention on given q, k, v")
     for shelf in (ARCHITECTURES, PATTERNS, MODULES):
         if name in shelf:
@@ -50,7 +53,7 @@ def card_of(name: str) -> Card:
 
 def names() -> list[str]:
     """Every name that `card_of` knows."""
-    forms = [prefix + pattern for prefix in (CORE, IN_BACKBONE) for pattern in PATTERNS]
+    forms = [prefix + pattern for prefix in PREFIXES for pattern in PATTERNS]
     return [*ARCHITECTURES, *PATTERNS, *MODULES, *forms]
 
 
@@ -61,11 +64,10 @@ def load(name: str) -> Callable[..., Any]:
         UnknownModelError: no such name.
     """
     card = card_of(name)
-    if name.startswith(IN_BACKBONE):
-        return partial(_resolve(BACKBONE.builder), load(name.removeprefix(IN_BACKBONE)))
-    if name.startswith(CORE):
-        return partial(_resolve("vbench_models.attention.core:build"), load(name.removeprefix(CORE)))
-    return _resolve(card.builder)
+    if not name.startswith(PREFIXES):
+        return _resolve(card.builder)
+    around = "vbench_models.attention.core:build" if name.startswith(CORE) else card.builder
+    return partial(_resolve(around), load(name.partition(":")[2]))
 
 
 def load_checkpoint(name: str, path: str | Path, clip: Clip | None = None) -> Any:

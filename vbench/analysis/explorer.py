@@ -18,8 +18,10 @@ from vbench.analysis.comparison import DEFAULT_SETTING, default_setting
 from vbench.analysis.frame import DefaultClip
 from vbench.analysis.guide import guide
 from vbench.analysis.protocol import at_size, clip_text, own_clips
+from vbench.analysis.variants import FULL, of_catalog
 
 ONE_FRAME = 1
+QUANTISED = "int8"  # nobody published what these networks' accuracies become
 DEFAULT_PRECISION = str(DEFAULT_SETTING["precision"])
 
 
@@ -29,7 +31,8 @@ class OneView:
 
     `span_frames` are the source frames that the view covers, frames x stride. Between `latency_least_s` and
     `latency_most_s` two models are not told apart; `latency_published_s` is the protocol that earned the accuracy.
-    `unmeasured` and `uncounted` say why there is no latency or no count.
+    `unmeasured` and `uncounted` say why there is no latency or no count; of a compressed variant `variant_of` names the
+    full model.
     """
 
     name: str
@@ -51,6 +54,7 @@ class OneView:
     pretrain: str = ""
     unmeasured: str = ""
     uncounted: str = ""
+    variant_of: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """What is known of it, as one JSON object."""
@@ -118,16 +122,19 @@ def _answered(setting: Setting, cells: pd.DataFrame, clips: dict[str, DefaultCli
 
 def _blank(name: str, clips: dict[str, DefaultClip], size: int | None) -> OneView:
     """The model before anything is known of its cost; the clip of some is not known, either."""
+    known = OneView(name=name, variant_of=of_catalog().get(name, FULL)["variant_of"])
     if name not in clips:
-        return OneView(name=name)
+        return known
     clip = at_size(clips[name], size)
-    return OneView(name=name, clip=clip_text(clip), span_frames=clip["frames"] * clip["stride"])
+    return replace(known, clip=clip_text(clip), span_frames=clip["frames"] * clip["stride"])
 
 
 def _in_precision(view: OneView, precision: str) -> OneView:
-    """The view with the precision in the commands that its reasons name."""
+    """The view with the precision in the commands that its reasons name, and in INT8 without the accuracy of fp32."""
     if precision == DEFAULT_PRECISION:
         return view
+    if precision == QUANTISED:
+        view = replace(view, top1=None, top1_source="", top1_views="", pretrain="", latency_published_s=None)
     command, whole = "vbench sweep", f"vbench sweep --precisions {precision}"
     return replace(
         view, unmeasured=view.unmeasured.replace(command, whole), uncounted=view.uncounted.replace(command, whole)

@@ -37,7 +37,8 @@ def list_models(
     for row in rows:
         table.add_row(row["name"], row["kind"], row["title"])
     console().print(table)
-    print("\nbackbone:PATTERN is the neutral ViT with that pattern, core:PATTERN its attention alone.")
+    print("\nbackbone:PATTERN is the neutral ViT with that pattern, core:PATTERN its attention alone;")
+    print("backbone_post_norm:PATTERN and backbone_adaptive_norm:PATTERN differ from it in their norms.")
 
 
 def show(name: Annotated[str, typer.Argument(help="A catalog key.")], as_json: AsJson = False) -> None:

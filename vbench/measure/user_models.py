@@ -26,7 +26,7 @@ from typing import Any
 from vbench.errors import UnknownNameError, UserCodeError, VbenchError, first_line
 from vbench_models import Clip, TokenGrid
 from vbench_models.card import Card
-from vbench_models.loading import CORE, IN_BACKBONE, names
+from vbench_models.loading import PREFIXES, names
 from vbench_models.video import ModelError
 
 GROUP = "vbench.models"
@@ -37,7 +37,7 @@ HEAD_DIM = 64
 
 def is_users(name: str) -> bool:
     """Whether `name` names code outside the catalog."""
-    return name in announced() or (":" in name and not name.startswith((CORE, IN_BACKBONE)))
+    return name in announced() or (":" in name and not name.startswith(PREFIXES))
 
 
 @lru_cache

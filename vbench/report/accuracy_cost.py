@@ -1,7 +1,8 @@
 """The figure of published accuracy against the cost of the protocol that earned it, with the front.
 
 The accuracy axis is linear, the cost axis logarithmic. Points are coloured by pre-training: what was seen before
-Kinetics-400 moves the accuracy as much as the architecture does. Latencies have their 95 % intervals.
+Kinetics-400 moves the accuracy as much as the architecture does. Latencies have their 95 % intervals. Dotted lines lead
+from compressed variants to their full model; a hollow point is a variant that the catalog lacks, at its quoted cost.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -62,6 +64,11 @@ def trade_off_figure(rows: pd.DataFrame, cost: Cost) -> Figure:
     axes = figure.add_axes((0.07, 0.1, 0.9, 0.71))
     front = rows[rows[f"front_{cost.column}"]].sort_values(cost.column)
     axes.step(front[cost.column], front["top1"], where="post", color=FAINT, linewidth=1.4, zorder=2, label="_front")
+    for variant, full in family_lines(rows):
+        ends = rows.loc[[variant, full]]
+        axes.plot(
+            ends[cost.column], ends["top1"], color=FAINT, linewidth=1, linestyle=(0, (1, 2)), zorder=1, label="_family"
+        )
     for style, (pretrain, group) in enumerate(rows.groupby(rows["pretrain"].replace("", NOT_SAID))):
         _points(axes, group, cost, str(pretrain), style)
     _scale(axes, rows, cost)
@@ -72,12 +79,27 @@ def trade_off_figure(rows: pd.DataFrame, cost: Cost) -> Figure:
     return figure
 
 
+def family_lines(rows: pd.DataFrame) -> list[tuple[Any, Any]]:
+    """The index of every variant whose full model is among the rows, with that of its full model's row.
+
+    Of several rows of the full model it is the one of the same pre-training, if there is one.
+    """
+    lines = []
+    for place, row in rows[rows["variant_of"] != ""].iterrows():
+        full = rows[rows["key"] == row["variant_of"]]
+        alike = full[full["pretrain"] == row["pretrain"]]
+        lines += [(place, end) for end in (alike if len(alike) else full).index[:1]]
+    return lines
+
+
 def _points(axes: Axes, group: pd.DataFrame, cost: Cost, pretrain: str, style: int) -> None:
     colour, marker = COLOURS[style % len(COLOURS)], MARKERS[style % len(MARKERS)]
-    axes.scatter(
-        group[cost.column], group["top1"], s=46, color=colour, marker=marker, edgecolor="white", linewidth=0.7,
-        zorder=4, label=pretrain,
-    )  # fmt: skip
+    is_quoted = group["basis"] == "quoted"
+    for rows, face, edge in ((group[~is_quoted], colour, "white"), (group[is_quoted], "white", colour)):
+        axes.scatter(
+            rows[cost.column], rows["top1"], s=46, color=face, marker=marker, edgecolor=edge, linewidth=0.7, zorder=4,
+            label="_quoted" if face == "white" else pretrain,
+        )  # fmt: skip
     if cost.column == "latency_s":
         low, high = group["latency_low_s"], group["latency_high_s"]
         axes.hlines(group["top1"], low, high, color=colour, linewidth=5, alpha=0.3, zorder=3)
@@ -152,8 +174,10 @@ def _caption(figure: Figure, rows: pd.DataFrame, cost: Cost) -> None:
     hardware = ", ".join(dict.fromkeys(rows["hardware"]))
     measured = f"one view is measured, fp32, batch 1: {hardware}; bars: 95 % intervals over processes"
     counted = "one view is counted, the same on every machine"
-    subtitle = "accuracies are quoted, each at its own clip and views; line and bold names: the front\n"
-    subtitle += measured if cost.column == "latency_s" else counted
+    subtitle = "accuracies are quoted, each at its own clip and views; line and bold names: the front"
+    subtitle += "; dotted: to a variant's full model" if family_lines(rows) else ""
+    hollow = "; hollow: quoted" if (rows["basis"] == "quoted").any() else ""
+    subtitle += "\n" + (measured if cost.column == "latency_s" else counted) + hollow
     top = 1 - 0.16 / HEIGHT_IN
     title = "Published accuracy against the cost of the views that earned it"
     figure.text(0.02, top, title, size=15, weight="bold", color=INK, va="top")

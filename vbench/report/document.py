@@ -12,10 +12,13 @@ from vbench.analysis.frame import last_clean_attempts, records_frame
 from vbench.analysis.pace import Pace
 from vbench.analysis.scaling import scaling_frame
 from vbench.errors import StoreError
+from vbench.report.along_time import along_time_tables
 from vbench.report.certificates import certificates_table, mechanisms_table, read_certificates
 from vbench.report.claims import judged_table, read_judged
+from vbench.report.compressed import compressed_table
 from vbench.report.deployment import deployment_tables
 from vbench.report.figures import write_figures
+from vbench.report.normalisation import normalisation_table
 from vbench.report.page import environment_rows, render_page
 from vbench.report.side_by_side import hardware_tables
 from vbench.report.tables import (
@@ -82,8 +85,9 @@ def _tables(directory: Path, frame: pd.DataFrame, scaling: pd.DataFrame) -> list
     certificates = read_certificates(directory)
     if (certified := certificates_table(certificates, directory)) is not None:
         tables += [mechanisms_table(certificates, frame), certified]
-    tables += hardware_tables(frame)
-    tables += [techniques_table(frame), scaling_table(scaling), judged_table(read_judged(directory))]
+    tables += along_time_tables(frame) + hardware_tables(frame)
+    tables += [compressed_table(frame, published_frame()), techniques_table(frame), normalisation_table(frame)]
+    tables += [scaling_table(scaling), judged_table(read_judged(directory))]
     tables += [unfinished_table(unfinished(frame))]
     return [table for table in tables if not table.data.empty]
 

@@ -17,7 +17,7 @@ from vbench_models.catalog import (
     tracking,
     vision_transformers,
 )
-from vbench_models.catalog.backbone import BACKBONE
+from vbench_models.catalog.backbone import BACKBONES
 from vbench_models.catalog.modules import MODULES
 from vbench_models.catalog.patterns import PATTERNS
 
@@ -35,4 +35,4 @@ ARCHITECTURES: dict[str, Card] = {
     **small.CARDS,
 }
 
-__all__ = ["ARCHITECTURES", "BACKBONE", "MODULES", "PATTERNS"]
+__all__ = ["ARCHITECTURES", "BACKBONES", "MODULES", "PATTERNS"]

@@ -1,4 +1,4 @@
-/* Accuracy against cost, with the front of what no other model beats in both. */
+/* Accuracy against cost, with the front of what no other model beats in both, and lines to variants' full models. */
 
 const LETTER_WIDTH = 7.4;
 const MARGIN = { left: 48, right: 18, top: 18, bottom: 46 };
@@ -18,6 +18,7 @@ function drawFront(figure, { ranking, front }, question, cells) {
   drawGrid(drawing, axes, width, height, question.cost);
   const onFront = front.map((name) => points.find((choice) => choice.name === name));
   drawing.append(svg("path", { class: "front", d: staircase(onFront, axes, width - MARGIN.right) }));
+  drawing.append(...familiesOf(points, axes));
   drawing.append(...points.map((choice) => pointOf(choice, axes, front.includes(choice.name), question.cost, cells)));
   drawing.append(...labelsOf(onFront, axes, width));
   const unplaced = ranking.length - points.length;
@@ -59,6 +60,17 @@ function staircase(onFront, { x, y }, right) {
   return `M ${first} ${rest.map(([across, up]) => `H ${across} V ${up}`).join(" ")} H ${right}`;
 }
 
+/** A line from each compressed variant to its full model, where both are drawn. */
+function familiesOf(points, { x, y }) {
+  const lines = [];
+  for (const { variant_of: name, cost, top1 } of points) {
+    const full = points.find((other) => other.name === name);
+    if (!full) continue;
+    lines.push(svg("line", { class: "family", x1: x.at(cost), y1: y.at(top1), x2: x.at(full.cost), y2: y.at(full.top1) }));
+  }
+  return lines;
+}
+
 function pointOf(choice, { x, y }, isOnFront, cost, cells) {
   const across = x.at(choice.cost);
   const up = y.at(choice.top1);
@@ -73,7 +85,8 @@ function pointOf(choice, { x, y }, isOnFront, cost, cells) {
     link.append(svg("line", { class: "interval", x1: x.at(choice.low), x2: x.at(choice.high), y1: up, y2: up }));
   }
   const words = cost === "latency" ? interval(choice.latency, choice.low, choice.high) : inMacs(choice.macsOfVideo);
-  const title = svg("title", {}, `${choice.name}: ${accuracy(choice.top1)} %, ${words}`);
+  const family = choice.variant_of ? `, a variant of ${choice.variant_of}` : "";
+  const title = svg("title", {}, `${choice.name}${family}: ${accuracy(choice.top1)} %, ${words}`);
   link.append(svg("circle", { class: "point", cx: across, cy: up, r: isOnFront ? 6 : 5 }, title));
   return link;
 }
