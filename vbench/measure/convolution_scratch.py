@@ -10,12 +10,15 @@ AVX-512; it chooses its layouts by the processor.
 from __future__ import annotations
 
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from vbench.measure.kernel_steps import RESULTS, Steps, highest_above, within
+
 BLOCK = 16  # channels, in AVX-512
+FLOAT_BYTES, ALIGNMENT = 4, 128
 PLAIN_CHANNELS = 3  # an input of no more is not put into blocks
 WIDEST_KERNEL = 14  # for which oneDNN generates a gradient of weights with plain inputs; wider ones go through columns
 
@@ -42,6 +45,12 @@ class _Geometry(NamedTuple):
     @property
     def y_blocked(self) -> int:
         return self._bytes(self.y[0], _blocked(self.y[1]), *self.y[2:])
+
+    @property
+    def sums(self) -> int:
+        """The result of one clip in fp32 for each thread, and what aligns it."""
+        places = self.y_blocked // self.itemsize // self.y[0]
+        return torch.get_num_threads() * places * FLOAT_BYTES + ALIGNMENT
 
     @property
     def weight_blocked(self) -> int:
@@ -77,7 +86,7 @@ class _Geometry(NamedTuple):
         return prod(extents) * self.itemsize
 
 
-def of_convolution(  # noqa: PLR0917 - the operator's schema
+def convolution_steps(  # noqa: PLR0917 - the operator's schema
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -87,23 +96,42 @@ def of_convolution(  # noqa: PLR0917 - the operator's schema
     transposed: bool,
     output_padding: list[int],
     groups: int,
-) -> int:
-    """Bytes above the result at the highest point of one convolution."""
+) -> Steps:
+    """What one convolution takes and gives back around its result.
+
+    oneDNN's copies are blocks of their own: those of input and weights are gone when torch makes the result, that in
+    blocked layout is there until then; over several groups in space and time it is copied once more between the two.
+    In bf16 a kernel of one place has room for the sums of all places in fp32, for each thread
+    (cpu/x64/jit_avx512_core_bf16_1x1_convolution.hpp, `key_conv_store_wsp`).
+    """
     backend, channels_last = _way(
         x, weight, bias, stride, padding, dilation, transposed, output_padding, groups, bias_sizes=None
     )
     y = _result(x, weight, stride, padding, dilation)
     sizes = _Geometry(x.shape, weight.shape, y, groups, x.element_size())
-    copies = _copied(x, channels_last=channels_last) + _copied(weight, channels_last=channels_last)
+    copies = {
+        "contiguous input": _copied(x, channels_last=channels_last),
+        "contiguous weights": _copied(weight, channels_last=channels_last),
+    }
     if backend.startswith("Slow") and not transposed:
-        return copies + (0 if _is_product(weight, stride, padding) else sizes.columns)
+        columns = 0 if _is_product(weight, stride, padding) else sizes.columns
+        return within(copies | {"columns": columns}, [(RESULTS, 0)])
     if backend != "Mkldnn":
-        return copies
+        return within(copies, [(RESULTS, 0)])
     if channels_last:
-        return copies + sizes.weight_blocked
-    computing = sizes.x_blocked + sizes.weight_blocked + sizes.y_blocked
-    copying_back = sizes.y_blocked + sizes.y_bytes * (2 if groups > 1 and weight.ndim == 5 else 1)
-    return copies + max(computing, copying_back) - sizes.y_bytes
+        return within(copies, [(RESULTS, 0), *within({"weights": sizes.weight_blocked}, [])])
+    sums = sizes.sums if prod((*weight.shape[2:], *stride)) == 1 and x.dtype == torch.bfloat16 else 0
+    operands = {"sums": sums, "input": sizes.x_blocked, "weights": sizes.weight_blocked}
+    computing = within(operands, [("result", sizes.y_blocked)])
+    again = {"plain result": sizes.y_bytes} if groups > 1 and weight.ndim == 5 else {}
+    return within(copies, [*computing, *within(again, [(RESULTS, 0)]), ("result", -sizes.y_blocked)])
+
+
+def of_convolution(x: Tensor, weight: Tensor, *rest: Any) -> int:
+    """Bytes above the result at the highest point of one convolution."""
+    steps = convolution_steps(x, weight, *rest)
+    _, stride, padding, dilation = rest[:4]
+    return highest_above(steps, prod(_result(x, weight, stride, padding, dilation)) * x.element_size())
 
 
 def of_convolution_backward(  # noqa: PLR0917 - the operator's schema

@@ -3,8 +3,9 @@
 Measured, once for a torch version, a machine and a number of threads, in a fresh process that runs one small product of
 each kind: that maps the libraries' code, makes MKL set its packing buffers aside for every thread, lets oneDNN compile
 kernels, and starts the threads. Run as a module it prints the floor of a process that holds the modules of one network
-without their parameters. Where its code brings operators of its own, written in Python (scans, long convolutions),
-torch imports its compiler at their first call, some 70 MB.
+without their parameters, built on the CPU: what its code imports there belongs to the floor. Where that brings
+operators of its own, written in Python (scans, long convolutions), torch imports its compiler at their first call, some
+70 MB.
 
     python -m vbench.measure.floor DEVICE THREADS MODEL
 """
@@ -30,6 +31,12 @@ def floor_here(device: str = "cpu") -> int:
 
     with torch.inference_mode():
         _one_of_each(device)
+    return _occupied(device)
+
+
+def _occupied(device: str) -> int:
+    import torch
+
     if device == "cpu":
         return status_bytes("VmRSS")
     torch.cuda.synchronize()
@@ -50,17 +57,19 @@ def floor_of(process: subprocess.Popen[str]) -> int:
 
 
 def _without_parameters(model: str) -> object:
-    """The network of a model's default clip on the meta device, and the compiler where its operators import that."""
-    import torch
+    """The network of a model's default clip, its parameters gone, and the compiler where its operators import that."""
     from torch._library.custom_ops import OPDEFS
 
     from vbench.cell import Cell
     from vbench.measure.subject import build_network, facts
+    from vbench.measure.untouched import Untouched, forget_parameters
 
     before, known = set(OPDEFS), facts(model)
     frames, height, width = known.default
     cell = Cell(model=model, frames=frames, height=height, width=width, unit=known.unit)
-    network = build_network(cell, torch.device("meta"))
+    with Untouched():
+        network = build_network(cell)
+    forget_parameters(network)
     if set(OPDEFS) != before:
         importlib.import_module("torch._dynamo")
     return network
@@ -87,8 +96,9 @@ def main() -> None:
     device, threads, model = sys.argv[1:]
     if int(threads):
         torch.set_num_threads(int(threads))
+    floor_here(device)  # before large parameters are given back: malloc would keep what it frees from then on
     network = _without_parameters(model)
-    sys.stdout.write(f"{floor_here(device)}\n")
+    sys.stdout.write(f"{_occupied(device)}\n")
     del network
 
 

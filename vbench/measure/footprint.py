@@ -25,9 +25,10 @@ from torch.utils._pytree import tree_leaves
 
 from vbench.cell import Cell
 from vbench.measure.absent_device import by_operators, kept_casts
+from vbench.measure.kernel_steps import RESULTS, Steps, after_results
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context
 from vbench.measure.quantised import spared_bytes
-from vbench.measure.scratch import scratch_bytes
+from vbench.measure.scratch import kernel_steps
 from vbench.measure.stand_ins import AddedBias, FusedAttention
 from vbench.measure.subject import all_inputs, build_network, input_shape
 from vbench.measure.training import TrainingStep, check_trainable
@@ -49,6 +50,7 @@ class Footprint:
     peak_bytes: int  # parameters, buffers, input and activations alive at once, at most
     op_bytes: int  # read and written by the operators, views left out
     history: tuple[tuple[int, int], ...] = ()  # (block, bytes): it begins, or ends where bytes are less than 0
+    outlasting: frozenset[int] = frozenset()  # blocks that a forward leaves to the next: autocast's casts of parameters
 
 
 def footprint_of_cell(cell: Cell, *, bias: bool = False, tensors_only: bool = False) -> Footprint:
@@ -105,7 +107,7 @@ def footprint(
     with fake, by_operators(device), _as_trained(network, trains=mode == "train"):
         state = {name: _like(tensor, device, dtype) for name, tensor in _tensors(network)}
         inputs = all_inputs(network, torch.empty(shape, device=device, dtype=dtype))
-        live = LiveBytes((state, inputs), device, with_scratch=with_scratch)
+        live, outlasting = LiveBytes((state, inputs), device, with_scratch=with_scratch), set[int]()
         attention = sdpa_kernel([SDPBackend.MATH]) if kernel == "math" else FusedAttention()
         added = AddedBias() if bias else nullcontext()
         casts = kept_casts(device, state.values(), trains=mode == "train")
@@ -114,10 +116,12 @@ def footprint(
                 peak = _peak_of_step(network, inputs, state, live, precision=precision, accumulation=accumulation)
             else:
                 with precision_context(precision, device):
-                    output = torch.func.functional_call(network, state, inputs)
-                del output
+                    torch.func.functional_call(network, state, inputs)
+                    outlasting = live.blocks()
                 peak = live.peak
-    return Footprint(peak_bytes=peak, op_bytes=live.moved, history=tuple(live.history))
+    return Footprint(
+        peak_bytes=peak, op_bytes=live.moved, history=tuple(live.history), outlasting=frozenset(outlasting)
+    )
 
 
 class _Step(nn.Module):
@@ -177,9 +181,7 @@ class LiveBytes(TorchDispatchMode):
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1  # AdamW asks how many steps there were; fake tensors have no values
         out = func(*args, **kwargs)
-        self.see(out)
-        if self._counts_scratch:
-            self.pass_by(self._scratch(func, args, kwargs))
+        self.follow(self._steps(func, args, kwargs) if self._counts_scratch else [(RESULTS, 0)], out)
         name = func._overloadpacket._qualified_op_name
         if not (func.is_view or name in MOVE_NOTHING):
             written = out[0] if "dot_product" in str(func) else out  # a forward alone needs no log-sum-exp
@@ -191,18 +193,24 @@ class LiveBytes(TorchDispatchMode):
         for tensor in _leaves(tensors):
             storage = tensor.untyped_storage()
             if storage._cdata not in self._known:
-                block, size = len(self.history), -(-storage.nbytes() // self._rounded_to) * self._rounded_to
-                self._known[storage._cdata] = weakref.finalize(storage, self._end, storage._cdata, block, size)
-                self.history.append((block, size))
-                self.live += size
-        self.peak = max(self.peak, self.live)
+                size = -(-storage.nbytes() // self._rounded_to) * self._rounded_to
+                block = self._begin(size)
+                self._known[storage._cdata] = weakref.finalize(storage, self._forget, storage._cdata, block, size)
 
-    def pass_by(self, size: int) -> None:
-        """Take in a block that is gone already."""
-        if size:
-            block = len(self.history)
-            self.history += [(block, size), (block, -size)]
-            self.peak = max(self.peak, self.live + size)
+    def follow(self, steps: Steps, results: object) -> None:
+        """Take in what an operator's kernel took and gave back around its results."""
+        begun: dict[str, int] = {}
+        for block, size in steps:
+            if block == RESULTS:
+                self.see(results)
+            elif size > 0:
+                begun[block] = self._begin(size)
+            elif size < 0:
+                self._end(begun[block], -size)
+
+    def blocks(self) -> set[int]:
+        """Those that are alive."""
+        return {block for block, size in self.history if size > 0} - {block for block, size in self.history if size < 0}
 
     def move(self, tensors: object, *, reads_what_it_writes: bool = False) -> None:
         """Count the bytes of an operator's operands and results, each once.
@@ -214,13 +222,13 @@ class LiveBytes(TorchDispatchMode):
             sizes[0] = min(sizes[0], sizes[-1])
         self.moved += sum(sizes)
 
-    def _scratch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    def _steps(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
         if func.namespace != OWN_OPERATORS:
-            return scratch_bytes(func, args, kwargs)
+            return kernel_steps(func, args, kwargs)
         key = (str(func), *((tuple(x.shape), x.stride(), x.dtype) for x in _leaves((args, kwargs))))
         if key not in self._scratch_of_own:
             self._scratch_of_own[key] = self._scratch_inside(func, args, kwargs)
-        return self._scratch_of_own[key]
+        return after_results(self._scratch_of_own[key])
 
     def _scratch_inside(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
         """What an operator of ours allocates above its results, from running its body on fake tensors, too."""
@@ -231,10 +239,20 @@ class LiveBytes(TorchDispatchMode):
         del results
         return above
 
-    def _end(self, key: int, block: int, size: int) -> None:
-        del self._known[key]
+    def _begin(self, size: int) -> int:
+        block = len(self.history)
+        self.history.append((block, size))
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        return block
+
+    def _end(self, block: int, size: int) -> None:
         self.history.append((block, -size))
         self.live -= size
+
+    def _forget(self, key: int, block: int, size: int) -> None:
+        del self._known[key]
+        self._end(block, size)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 Block = tuple[int, int]  # (block, bytes): it begins, or ends if less than 0
@@ -28,13 +28,15 @@ SCRIPT = Path(__file__).with_name("heap_replay.py")
 PATIENCE_S = 60.0
 
 
-def heap_peak_bytes(history: Sequence[Block]) -> int:
+def heap_peak_bytes(history: Sequence[Block], outlasting: Collection[int] = ()) -> int:
     """Bytes of heap and mapped blocks at the highest point of building a network and running it three times.
 
-    `history` is a `Footprint`'s: blocks that do not end in it are parameters, buffers and inputs.
+    `history` is a `Footprint`'s: blocks that do not end in it are parameters, buffers and inputs. Those `outlasting`
+    stay from the first forward on, as casts of parameters do where one autocast context holds all forwards.
     """
     held, forward = parted(history)
-    question = json.dumps({"held": held, "forward": forward, "forwards": FORWARDS})
+    stay = sorted({block for block, _ in forward} & set(outlasting))
+    question = json.dumps({"held": held, "forward": forward, "forwards": FORWARDS, "stay": stay})
     command = [sys.executable, "-I", "-S", str(SCRIPT)]
     answer = subprocess.run(command, input=question, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     return max(map(int, answer.stdout.split()))

@@ -1,11 +1,12 @@
 """A script for a fresh process: asks malloc what it would make of a sequence of blocks, and touches none of them.
 
-    python -I -S heap_replay.py < question.json         # {"held": [bytes], "forward": [[block, bytes]], "forwards": 3}
+    python -I -S heap_replay.py < question.json
 
-prints the most bytes that the heap and the mapped blocks occupy at once, for each size of the small blocks that stay
-between the others, which decide by chance what the heap can give back. It is a script of its own because the heap of
-the process that asks is not fresh. Blocks that are never written take addresses and no memory, so a question about
-100 GiB costs none. See `vbench.measure.heap` for what follows from the answer.
+with {"held": [bytes], "forward": [[block, bytes]], "forwards": 3, "stay": [block]} prints the most bytes that the heap
+and the mapped blocks occupy at once, for each size of the small blocks that stay between the others, which decide by
+chance what the heap can give back. It is a script of its own because the heap of the process that asks is not fresh.
+Blocks that are never written take addresses and no memory, so a question about 100 GiB costs none. See
+`vbench.measure.heap` for what follows from the answer.
 """
 
 from __future__ import annotations
@@ -59,14 +60,19 @@ def _pages(size: int) -> int:
     return -(-(size + HEADER) // PAGE) * PAGE
 
 
-def replay(held: list[int], forward: list[tuple[int, int]], forwards: int, small_bytes: int) -> int:
-    """Bytes at the highest point of taking the `held` blocks and then running the forward some times."""
-    heap = Heap()
+def replay(held: list[int], forward: list[tuple[int, int]], forwards: int, stay: list[int], small_bytes: int) -> int:
+    """Bytes at the highest point of taking the `held` blocks and then running the forward some times.
+
+    Of the forward's blocks those that `stay` are taken by the first one and never given back.
+    """
+    heap, staying = Heap(), set(stay)
     for index, size in enumerate(held):
         heap.begin(-1 - index, size)
     small = -1 - len(held)
     for turn in range(forwards):
         for block, size in forward:
+            if block in staying and (turn or size < 0):
+                continue
             if size < 0:
                 heap.end(block)
             else:

@@ -73,6 +73,15 @@ def allocated_peak(run: Callable[[], object]) -> int:
 
     A block that was there before and is given back during the run does not count: the allocator has no record of it.
     """
+    live = peak = 0
+    for size in allocated_in_order(run):
+        live += size
+        peak = max(peak, live)
+    return peak
+
+
+def allocated_in_order(run: Callable[[], object]) -> list[int]:
+    """Bytes of every block that torch's CPU allocator hands out during `run`, less than 0 where it takes one back."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler would say on stderr that it starts and ends
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiled:
         run()
@@ -80,11 +89,7 @@ def allocated_peak(run: Callable[[], object]) -> int:
     recorded = profiled.profiler.kineto_results
     assert recorded is not None
     events = [(event.start_ns(), event.nbytes()) for event in recorded.events() if event.name() == MEMORY_EVENT]
-    live = peak = 0
-    for _, size in sorted(events, key=lambda event: event[0]):
-        live += size
-        peak = max(peak, live)
-    return peak
+    return [size for _, size in sorted(events, key=lambda event: event[0])]
 
 
 def bytes_of(tensors: object) -> int:

@@ -4,8 +4,9 @@
 
 The floor (`vbench.measure.floor`) is measured once for a machine; the tensor peak (`vbench.measure.footprint`) is
 traced on fake tensors; the workspace is what the allocator holds beyond the blocks that are alive: on a CPU, freed
-blocks that stay resident and rounding to pages (`vbench.measure.heap`); on CUDA, segments that are reserved and not
-full (`vbench.measure.cuda_blocks`; by the allocator's rules as known, not measured).
+blocks that stay resident and rounding to pages, and from the second forward on the casts of parameters that autocast
+has kept (`vbench.measure.heap`); on CUDA, segments that are reserved and not full (`vbench.measure.cuda_blocks`; by the
+allocator's rules as known, not measured).
 
 No coefficient is fitted; the ways in which small blocks are put between the others (`heap_replay`) were chosen among
 seven, by what was left unexplained in 17 cells. On a CPU the peak is that of the first forwards of a process that holds
@@ -53,5 +54,8 @@ def predict_process_peak(cell: Cell, floor_bytes: int) -> ProcessPeak:
 
 def workspace_bytes(footprint: Footprint, device: str) -> int:
     """Bytes that the device's allocator holds beyond the peak of the tensors that are alive."""
-    held = heap_peak_bytes if device == "cpu" else reserved_peak_bytes
-    return max(0, held(footprint.history) - footprint.peak_bytes)
+    if device == "cpu":
+        held_bytes = heap_peak_bytes(footprint.history, footprint.outlasting)
+    else:
+        held_bytes = reserved_peak_bytes(footprint.history)
+    return max(0, held_bytes - footprint.peak_bytes)

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vbench.measure.convolution_scratch import of_convolution, of_convolution_backward
+from vbench.measure.convolution_scratch import convolution_steps, of_convolution, of_convolution_backward
+from vbench.measure.kernel_steps import Steps, after_results
 
 KEYS_AT_ONCE = 512  # of the flash kernel's blocks
 FLOAT_BYTES, PLACE_BYTES = 4, 8
@@ -26,6 +27,13 @@ def scratch_bytes(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     """Bytes above the operator's results at its highest point, on a CPU with torch's present number of threads."""
     model = SCRATCH.get(str(operator))
     return model(*args, **kwargs) if model else 0
+
+
+def kernel_steps(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
+    """The same in steps: in pieces for a convolution, whose pieces are large; in one after the results for all else."""
+    if str(operator) == "aten.convolution.default":
+        return convolution_steps(*args, **kwargs)
+    return after_results(scratch_bytes(operator, args, kwargs))
 
 
 def copied(*tensors: Tensor | None) -> int:

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vbench.cell import Cell
 from vbench.errors import AxisError
-from vbench.measure.footprint import footprint, footprint_of_cell
+from vbench.measure.footprint import Footprint, footprint, footprint_of_cell
 from vbench.measure.memory import allocated_peak, bytes_of
 from vbench.measure.subject import build_network, input_shape
 from vbench.measure.training import adamw
@@ -64,6 +64,20 @@ def test_autocast_keeps_fp32_parameters_and_adds_their_casts() -> None:
     full, cast = (footprint_of_cell(replace(cell, precision=p)).peak_bytes for p in ("fp32", "bf16"))
     parameters = 121_000_000 * FLOAT  # position tables shrink with the clip
     assert parameters + 0.9 * parameters / 2 < cast < full + 1.1 * parameters / 2
+
+
+def test_a_forward_leaves_the_casts_of_its_weights_to_the_next_and_nothing_else() -> None:
+    with torch.device("meta"):
+        network = nn.Sequential(nn.Linear(300, 500, bias=False), nn.ReLU(), nn.Linear(500, 7, bias=False))
+    plain, cast = (footprint(network, torch.Size((11, 300)), precision=precision) for precision in ("fp32", "bf16"))
+    assert sum(size for _, size in _left(plain)) == 0
+    assert sorted(size for _, size in _left(cast)) == [500 * 7 * FLOAT // 2, 300 * 500 * FLOAT // 2]
+
+
+def _left(traced: Footprint) -> list[tuple[int, int]]:
+    """The blocks that outlast a forward without being there before it."""
+    ended = {block for block, size in traced.history if size < 0}
+    return [event for event in traced.history if event[1] > 0 and event[0] in traced.outlasting & ended]
 
 
 @pytest.mark.parametrize(

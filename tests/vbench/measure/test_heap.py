@@ -81,6 +81,13 @@ def test_the_answer_is_what_a_process_takes_that_writes_to_every_block(seed: int
     assert heap_peak_bytes(events) == pytest.approx(int(taken.stdout), rel=0.15)
 
 
+def test_blocks_that_outlast_a_forward_are_there_when_the_next_one_peaks() -> None:
+    cast, activation = 48 * MIB, 64 * MIB
+    forward = [(0, activation), (0, -activation), (1, cast), (1, -cast)]
+    assert heap_peak_bytes(forward) == pytest.approx(activation, rel=0.001)
+    assert heap_peak_bytes(forward, {1}) == pytest.approx(activation + cast, rel=0.001)
+
+
 def test_a_history_parts_into_what_stays_and_what_comes_and_goes() -> None:
     assert parted([(0, 8), (1, 4), (2, 2), (1, -4)]) == ([8, 2], [(1, 4), (1, -4)])
 

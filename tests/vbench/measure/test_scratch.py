@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from vbench.measure.memory import allocated_peak, bytes_of
-from vbench.measure.scratch import SCRATCH, scratch_bytes
+from vbench.measure.kernel_steps import RESULTS
+from vbench.measure.memory import allocated_in_order, allocated_peak, bytes_of
+from vbench.measure.scratch import SCRATCH, kernel_steps, scratch_bytes
 
 aten = torch.ops.aten
 ONES, ZEROS = [1, 1, 1], [0, 0, 0]
@@ -41,6 +42,12 @@ def backward(
     return grad, x, weight, [len(weight)], *forward[3:], [of_x, True, True]
 
 
+def halved(x: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> tuple[Any, ...]:
+    """A convolution in bf16, without a bias."""
+    _, _, _, *rest = convolution(x, weight, stride, padding)
+    return x.bfloat16(), weight.bfloat16(), None, *rest
+
+
 def channels_last(*shape: int) -> Tensor:
     """A video or an image with the channels last in memory."""
     layout = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
@@ -66,6 +73,18 @@ CASES = {
     "oneDNN, channels last": (
         aten.convolution.default,
         convolution(channels_last(4, 64, 56, 56), noise(64, 64, 3, 3), [1, 1], [1, 1]),
+    ),
+    "oneDNN, in bf16, one place": (
+        aten.convolution.default, halved(noise(1, 64, 8, 28, 28), noise(256, 64, 1, 1, 1), ONES, ZEROS),
+    ),
+    "oneDNN, in bf16, one place, images": (
+        aten.convolution.default, halved(noise(2, 256, 14, 14), noise(72, 256, 1, 1), [1, 1], [0, 0]),
+    ),
+    "oneDNN, in bf16, every second place": (
+        aten.convolution.default, halved(noise(1, 64, 8, 28, 28), noise(256, 64, 1, 1, 1), [1, 2, 2], ZEROS),
+    ),
+    "oneDNN, in bf16": (
+        aten.convolution.default, halved(noise(1, 64, 8, 28, 28), noise(64, 64, 1, 3, 3), ONES, [0, 1, 1]),
     ),
     "columns": (
         aten.convolution.default, convolution(noise(1, 16, 4, 16, 16), noise(32, 16, 3, 1, 1), ONES, [1, 0, 0]),
@@ -164,6 +183,18 @@ def test_the_highest_point_of_an_operator_is_its_results_and_its_scratch(case: s
     finally:
         torch.set_num_threads(before)
     assert predicted == pytest.approx(observed, rel=0.005, abs=512)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case, (operator, _) in CASES.items() if "convolution.default" in str(operator)]
+)
+def test_a_convolution_takes_and_gives_back_the_blocks_of_its_steps_in_their_order(case: str) -> None:
+    operator, args = CASES[case]
+    results = bytes_of(operator(*args))
+    expected = [results if block == RESULTS else size for block, size in kernel_steps(operator, args, {})]
+    large = 10_000  # biases, and what a kernel needs for itself in any case, are not among the steps
+    taken = [size for size in allocated_in_order(lambda: operator(*args)) if abs(size) > large]
+    assert taken == pytest.approx([*(size for size in expected if abs(size) > large), -results])
 
 
 def test_every_entry_of_the_table_is_tried() -> None:

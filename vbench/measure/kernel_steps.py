@@ -1,0 +1,32 @@
+"""The order in which an operator's kernel takes and gives back memory beside its results.
+
+An allocator fits what comes later into the holes that earlier blocks left, so that for a process it matters not only
+how much a kernel takes, but in how many pieces, and whether its results are made before, between or after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+RESULTS = "results"
+Steps = list[tuple[str, int]]  # a block and its bytes, less than 0 where it is given back; or the results, and 0
+
+
+def within(kept: Mapping[str, int], inner: Steps) -> Steps:
+    """The blocks that are there from the beginning to the end, around what happens meanwhile."""
+    taken = list(kept.items())
+    return [*taken, *inner, *((block, -size) for block, size in reversed(taken))]
+
+
+def after_results(size: int) -> Steps:
+    """One block, taken when the results are made already."""
+    return [(RESULTS, 0), ("scratch", size), ("scratch", -size)]
+
+
+def highest_above(steps: Steps, results_bytes: int) -> int:
+    """Bytes at the highest point beyond those of the results."""
+    live = peak = 0
+    for block, size in steps:
+        live += results_bytes if block == RESULTS else size
+        peak = max(peak, live)
+    return peak - results_bytes
