@@ -18,6 +18,7 @@ def tables(records: Records = None, out: Out = None) -> None:
     """
     from vbench.analysis.comparison import claims_frame, published_frame
     from vbench.proof import complete_certificates, complete_frame
+    from vbench.report.along_time import along_time_tables
     from vbench.report.certificates import mechanisms_table, read_certificates
     from vbench.report.deployment import deployment_tables
     from vbench.report.tables import report_tables, write_tables
@@ -25,6 +26,7 @@ def tables(records: Records = None, out: Out = None) -> None:
     directory = records_directory(records)
     frame = complete_frame(*records_of(directory))
     written = report_tables(frame, published_frame(), claims_frame()) + deployment_tables(frame, published_frame())
+    written += along_time_tables(frame)
     written.append(mechanisms_table(complete_certificates(read_certificates(directory)), frame))
     for path in write_tables(written, (out or directory) / "tables"):
         print(path)

@@ -20,9 +20,16 @@ from vbench_models.attention.pruned import PrunedAttention, PrunedConfig
 from vbench_models.attention.strided import StridedAttention, StridedConfig
 from vbench_models.attention.token_selection import TokenSelectionAttention, TokenSelectionConfig
 from vbench_models.layers.positions import learned
+from vbench_models.relevance.gated_temporal import (
+    GatedTemporal,
+    GatedTemporalConfig,
+    MaskedTemporal,
+    build_masked,
+)
 
 GRID = TokenGrid(8, 16, 16)  # 16 blocks of 128 tokens: every fraction keeps whole blocks
 STRIDED_GRID = TokenGrid(8, 14, 14)
+GATES = {"masked": MaskedTemporal, "gathered": GatedTemporal}
 
 
 class MaskedStrided(nn.Module):
@@ -108,6 +115,24 @@ def core_by_fraction(fractions: Iterable[float]) -> dict[str, dict[float, int]]:
     for (name, keep), core in cores.items():
         counts[name][keep] = _attention_macs(core, GRID)
     return counts
+
+
+def build_pattern_masked_gate(grid: TokenGrid, dim: int, num_heads: int) -> MaskedTemporal:
+    """The gate that masks, as a pattern to be timed: `vbench.measure.sketches:build_pattern_masked_gate`."""
+    return build_masked(grid, dim, num_heads)
+
+
+def gated_by_fraction(fractions: Iterable[float]) -> dict[str, dict[float, int]]:
+    """MACs of a gated temporal block at 8 x 14 x 14 tokens, by the fraction of the frames that the gate lets through.
+
+    `masked` multiplies the update by the gate's mask, as sketches do; `gathered` computes the kept frames alone.
+    """
+    grid, config = STRIDED_GRID, GatedTemporalConfig(embed_dim=PATTERN_DIM, num_heads=PATTERN_HEADS)
+    tokens = torch.empty(1, grid.t, grid.h, grid.w, PATTERN_DIM, device="meta")
+    fractions = tuple(fractions)
+    with torch.device("meta"):
+        blocks = {form: {keep: gate(replace(config, keep=keep)) for keep in fractions} for form, gate in GATES.items()}
+    return {form: {keep: tally(one, tokens).macs for keep, one in kept.items()} for form, kept in blocks.items()}
 
 
 def swin_window() -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

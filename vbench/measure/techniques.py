@@ -1,4 +1,4 @@
-"""What techniques do to a network, observed on small ones: the types of a backward pass, the bytes after INT8."""
+"""What techniques do to a network: the types of a backward pass, the bytes after INT8."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import warnings
 import torch
 from torch import nn
 
+from vbench.measure.catalog_counts import default_cell
+from vbench.measure.faithfulness import serialized_bytes
 from vbench.measure.product_types import ProductTypes
+from vbench.measure.quantised import quantised
+from vbench.measure.subject import build_network
 
 DIM, HEADS = 256, 4
 AUTOCAST = torch.bfloat16  # what autocast means on a CPU; fp16 on CUDA follows the same list of operators
@@ -32,6 +36,15 @@ def quantised_block() -> tuple[int, int, tuple[str, ...]]:
         quantised = torch.ao.quantization.quantize_dynamic(block, {nn.Linear, nn.MultiheadAttention}, dtype=torch.qint8)
     untouched = tuple(name for name, weight in quantised.named_parameters() if weight.ndim > 1)
     return _bytes(block), _bytes(quantised), untouched
+
+
+def quantised_network(name: str) -> tuple[int, int, tuple[str, ...]]:
+    """The same of a network of the catalog at its default clip: only its linear layers are taken."""
+    network = build_network(default_cell(name))
+    before = serialized_bytes(network)
+    quantised(network)
+    untouched = tuple(name for name, weight in network.named_parameters() if weight.ndim > 1)
+    return before, serialized_bytes(network), untouched
 
 
 def _bytes(module: nn.Module) -> int:

@@ -14,11 +14,16 @@ from vbench.analysis.claims import (
     Judged,
     Quantised,
     Stream,
+    cells_to_count,
+    cells_trained,
     clips_to_count,
     judge_claims,
     keys_to_certify,
     keys_to_count,
+    keys_to_quantise,
     keys_to_stream,
+    keys_to_walk,
+    limits_to_search,
     read_claims,
 )
 from vbench.analysis.comparison import published_frame
@@ -28,10 +33,12 @@ from vbench.analysis.selection import selection_frame
 from vbench.cell import Cell
 from vbench.measure.catalog_counts import default_cell
 from vbench.measure.count import tally_cell
+from vbench.measure.receptive import receptive_frames
 from vbench.measure.sketches import (
     blind_class_token,
     core_by_fraction,
     full_temporal_macs,
+    gated_by_fraction,
     masked_strided_macs,
     mvit_stages,
     strided_macs,
@@ -43,6 +50,7 @@ from vbench.measure.techniques import AUTOCAST, backward_dtypes, quantised_block
 from vbench.measure.worker import counts_of
 from vbench.proof.certification import certify_each
 from vbench.proof.crew import crew
+from vbench.proof.ratios import longest, quantised_networks, training_peaks
 from vbench.results import Counted, Environment, Record
 from vbench_models.catalog import ARCHITECTURES
 
@@ -58,10 +66,11 @@ def judge_by_counts(
     `records`, from `environments`, add what was measured to the claims on what to choose.
     """
     claims = list(claims)
+    costs = _costs(claims, records, environments or {})
     evidence = Evidence(
         certificates={certificate.name: certificate for certificate in certify_each(keys_to_certify(claims))},
         counted=records_frame(counted_records(keys_to_count(claims)), {}),
-        selection=_selection(claims, records, environments or {}),
+        selection=selection_frame(costs, published_frame()),
         core_by_fraction=core_by_fraction(KEPT_FRACTIONS),
         masked_strided_macs=masked_strided_macs(),
         full_macs=full_temporal_macs(),
@@ -74,6 +83,12 @@ def judge_by_counts(
         backward_dtypes=backward_dtypes(),
         autocast_dtype=str(AUTOCAST).removeprefix("torch."),
         quantised=Quantised(*quantised_block()),
+        costs=costs,
+        longest=longest(limits_to_search(claims)),
+        training_peaks=training_peaks(cells_trained(claims)),
+        quantised_networks=quantised_networks(keys_to_quantise(claims)),
+        receptive_frames={name: receptive_frames(name) for name in keys_to_walk(claims)},
+        gated_macs=gated_by_fraction(KEPT_FRACTIONS),
     )
     return judge_claims(claims, evidence)
 
@@ -83,18 +98,19 @@ def counted_records(keys: Sequence[str]) -> list[Counted]:
     return _counted([default_cell(key) for key in keys])
 
 
-def _selection(
-    claims: Sequence[Claim], records: Sequence[Record], environments: Mapping[str, Environment]
-) -> pd.DataFrame:
-    """The selection guide's rows: what the records hold, and what the claims on it need beyond, counted now."""
-    counted = _counted(_missing_clips(claims, records))
-    return selection_frame(records_frame([*records, *counted], environments), published_frame())
+def _costs(claims: Sequence[Claim], records: Sequence[Record], environments: Mapping[str, Environment]) -> pd.DataFrame:
+    """What the records hold, and what claims on choices and on ratios need beyond, counted now."""
+    cells = dict.fromkeys([*_missing_clips(claims, records), *_not_held(cells_to_count(claims), records)])
+    return records_frame([*records, *_counted(list(cells))], environments)
 
 
 def _missing_clips(claims: Iterable[Claim], records: Iterable[Record]) -> list[Cell]:
     """The cells that the claims on what to choose need and of which the records hold no counts."""
+    return _not_held([replace(default_cell(key), frames=frames) for key, frames in clips_to_count(claims)], records)
+
+
+def _not_held(cells: Iterable[Cell], records: Iterable[Record]) -> list[Cell]:
     held = {record.cell.id for record in records if record.counts is not None}
-    cells = [replace(default_cell(key), frames=frames) for key, frames in clips_to_count(claims)]
     return [cell for cell in cells if cell.id not in held]
 
 

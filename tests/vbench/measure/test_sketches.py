@@ -15,6 +15,7 @@ from vbench.measure.sketches import (
     MaskedStrided,
     blind_class_token,
     core_by_fraction,
+    gated_by_fraction,
     masked_strided_macs,
     strided_macs,
     swin_window,
@@ -23,6 +24,7 @@ from vbench.measure.subject import PATTERN_DIM, PATTERN_HEADS
 from vbench_models.architectures.plain_divided import PLAIN_DIVIDED, PlainDivided
 from vbench_models.attention.core import CoreOnly
 from vbench_models.attention.strided import StridedAttention, StridedConfig
+from vbench_models.relevance.gated_temporal import GatedTemporalConfig, kept_frames, macs, macs_of_kept
 from vbench_models.video import Clip
 
 PAIR = 2 * PATTERN_DIM  # q k^T and the sum of v
@@ -59,6 +61,15 @@ def test_token_selection_is_quadratic_in_the_kept_fraction() -> None:
     n = GRID.tokens
     expected = {fraction: round(fraction * n) ** 2 * PAIR for fraction in KEPT_FRACTIONS}
     assert core_by_fraction(KEPT_FRACTIONS)["token_selection"] == expected
+
+
+def test_a_gate_that_gathers_costs_its_closed_form_and_one_that_masks_that_of_all_frames() -> None:
+    counted = gated_by_fraction(KEPT_FRACTIONS)
+    for fraction in KEPT_FRACTIONS:
+        config = GatedTemporalConfig(embed_dim=PATTERN_DIM, num_heads=PATTERN_HEADS, keep=fraction)
+        assert kept_frames(STRIDED_GRID.t, config) == fraction * STRIDED_GRID.t
+        assert counted["gathered"][fraction] == macs(STRIDED_GRID, config)
+        assert counted["masked"][fraction] == macs_of_kept(STRIDED_GRID, config, kept=STRIDED_GRID.t)
 
 
 def test_every_fraction_keeps_whole_blocks_so_that_none_is_rounded() -> None:

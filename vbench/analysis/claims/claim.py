@@ -10,8 +10,12 @@ from typing import Any
 import pandas as pd
 
 from vbench.analysis.certificate import Certificate
+from vbench.analysis.frame import records_frame
+from vbench.cell import Cell
 
 KEPT_FRACTIONS = (0.125, 0.25, 0.5, 1.0)
+TABLES = ("claims.csv", "claims_ratios.csv")
+MEMORIES_BYTES = (16 * 10**9, 24 * 10**9, 80 * 10**9, 141 * 10**9)  # of accelerators, for which longest clips are asked
 
 Extents = tuple[int, ...]
 
@@ -65,7 +69,7 @@ class Blindness:
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """Bytes of a Transformer block on disk: in fp32, with dynamic INT8, and the part that stayed in fp32."""
+    """Bytes of a network, or a block of one, on disk: in fp32, with dynamic INT8, and the part that stayed in fp32."""
 
     fp32_bytes: int
     int8_bytes: int
@@ -73,11 +77,27 @@ class Quantised:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    """A question for the longest clip, at the model's own crop in fp32, that an accelerator's memory holds."""
+
+    model: str
+    memory_bytes: int
+    mode: str = "infer"
+    checkpointing: bool = False
+    kernel: str = "fused"
+
+
+def no_cells() -> pd.DataFrame:
+    """The table of records without a row."""
+    return records_frame([], {})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
     """What claims are judged by: certificates by key, counted cells, and what no catalog key holds."""
 
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
-    counted: pd.DataFrame = field(default_factory=pd.DataFrame)  # cells as in records.csv
+    counted: pd.DataFrame = field(default_factory=no_cells)  # cells as in records.csv
     selection: pd.DataFrame = field(default_factory=pd.DataFrame)  # the selection guide's rows
     core_by_fraction: Mapping[str, Mapping[float, int]] = field(default_factory=dict)  # pattern -> kept -> MACs
     masked_strided_macs: int = 0  # of the sketch that masks, at the default grid
@@ -91,11 +111,17 @@ class Evidence:
     backward_dtypes: tuple[str, ...] = ()  # of the products of a backward pass under autocast
     autocast_dtype: str = ""
     quantised: Quantised | None = None
+    costs: pd.DataFrame = field(default_factory=no_cells)  # the records' cells, and what the ratios need beyond
+    longest: Mapping[Limit, int] = field(default_factory=dict)  # frames; 0: not even the shortest clip
+    training_peaks: Mapping[Cell, int] = field(default_factory=dict)  # bytes, predicted
+    quantised_networks: Mapping[str, Quantised] = field(default_factory=dict)
+    receptive_frames: Mapping[str, int] = field(default_factory=dict)  # along time, of convolutional networks
+    gated_macs: Mapping[str, Mapping[float, int]] = field(default_factory=dict)  # form of the gate -> kept -> MACs
 
 
 def read_claims() -> list[Claim]:
     """The project's claims, in their order."""
-    rows: list[dict[Any, Any]] = data("claims.csv").to_dict("records")
+    rows: list[dict[Any, Any]] = pd.concat([data(name) for name in TABLES]).to_dict("records")
     return [Claim(**{**row, "keys": tuple(str(row["keys"]).split())}) for row in rows]
 
 
