@@ -64,6 +64,7 @@ class Block:
     kernels: tuple[str, ...] = ("fused",)
     devices: tuple[str, ...] = ("cpu",)
     threads: tuple[int, ...] = (0,)
+    ranks: tuple[int, ...] = (1,)
     hardware: tuple[str, ...] = ("",)
     checkpointing: tuple[bool, ...] = (False,)
     accumulate: tuple[int, ...] = (1,)
@@ -84,7 +85,8 @@ class Block:
         """Every combination of the axes that are neither model nor extent, as fields of a cell."""
         axes: dict[str, tuple[Any, ...]] = {
             "batch": self.batch, "precision": self.precisions, "mode": self.modes, "backend": self.backends,
-            "kernel": self.kernels, "device": self.devices, "threads": self.threads, "hardware": self.hardware,
+            "kernel": self.kernels, "device": self.devices, "threads": self.threads, "ranks": self.ranks,
+            "hardware": self.hardware,
             "checkpointing": self.checkpointing, "accumulation": self.accumulate, "mixing": self.mixing,
         }  # fmt: skip
         return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
@@ -335,6 +337,7 @@ _AXES: dict[str, Callable[[str, Any], Any]] = {
     "frames": _whole,
     "batch": _whole,
     "threads": _whole,
+    "ranks": _whole,
     "accumulate": _whole,
     "checkpointing": _switch,
     "sizes": lambda _, size: parse_size(size),

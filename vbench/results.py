@@ -54,8 +54,9 @@ class Counts:
     """What the model costs on paper: exact figures, the same on every machine.
 
     1 multiply-add = 1 MAC = 2 FLOPs. `predicted_peak_bytes` is the most that parameters, buffers, input and
-    activations occupy at once; `op_bytes` what the operators read and write. `workspace_bytes`, what the allocator
-    holds beyond that peak, is the C library's answer where the cell was counted; None where it was not asked.
+    activations occupy at once; `op_bytes` what the operators read and write; of several ranks they are one's, without
+    what goes from one to another. `workspace_bytes`, what the allocator holds beyond that peak, is the C library's
+    answer where the cell was counted; None where it was not asked.
     """
 
     params: int
@@ -70,7 +71,10 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessRun:
-    """One fresh process: raw samples in seconds, memory in bytes, and how quiet the machine was."""
+    """One fresh process: raw samples in seconds, memory in bytes, and how quiet the machine was.
+
+    Of several ranks it is the first one; its samples are the times of the slowest.
+    """
 
     latency_s: tuple[float, ...]  # every sample after warm-up, in order; each the mean over `block` forwards
     block: int
@@ -95,6 +99,8 @@ class ProcessRun:
     logit_error: float | None = None  # ||y - r|| / ||r||, r of eager fp32; None: not looked at in this process
     backward_dtypes: tuple[str, ...] = ()  # in which the products of the backward ran; empty: none seen
     comparison_s: float = 0.0  # saving, and the forward in eager fp32
+    threads: int | None = None  # of each of several ranks
+    batch_norm: str = ""  # of several ranks: "synchronised", or "local: " and why; empty: there is none
 
     @property
     def inside_s(self) -> float:

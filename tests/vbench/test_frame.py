@@ -14,7 +14,8 @@ from vbench.analysis.frame import COLUMNS, at_default_clip, default_clips, in_to
 
 NEVER_MEASURED = (
     "predicted_process_peak_bytes", "tensor_peak_bytes", "forward_median_s", "compile_s", "serialized_bytes",
-    "logit_error", "mfu", "matmul_peak_fraction", "roofline_bound", "roofline_fraction",
+    "logit_error", "backward_dtypes", "batch_norm", "scaling_efficiency", "mfu", "matmul_peak_fraction",
+    "roofline_bound", "roofline_fraction",
 )  # fmt: skip
 
 
@@ -26,7 +27,7 @@ def only(frame):
 def test_the_columns_are_those_of_records_csv_in_order(make):
     frame = make.frame([make.measured(make.cell())])
     assert list(frame.columns) == list(COLUMNS)
-    assert (COLUMNS[0], COLUMNS[8], COLUMNS[-1], len(COLUMNS)) == ("cell", "tokens", "environment", 53)
+    assert (COLUMNS[0], COLUMNS[8], COLUMNS[-1], len(COLUMNS)) == ("cell", "tokens", "environment", 56)
 
 
 def test_the_last_clean_attempt_wins(make):
@@ -103,6 +104,35 @@ def test_threads_are_those_asked_for_else_those_of_the_environment(make):
     frame = make.frame([make.measured(make.cell()), make.measured(make.cell(threads=1))])
     assert frame["threads"].tolist() == [2, 1]
     assert frame["hardware"].tolist() == ["Test CPU", "Test CPU"]
+
+
+def test_efficiency_is_what_ranks_take_in_over_as_many_times_what_one_does(make):
+    slowest = make.process((0.125,) * 3, threads=1, batch_norm="synchronised")
+    cell = make.cell(mode="train", accumulation=4)
+    on_two = make.measured(make.cell(mode="train", accumulation=4, ranks=2), processes=[slowest])
+    frame = make.frame([make.measured(cell, 0.1), on_two])
+    one, two = frame["clips_per_second"]
+    assert (one, two) == pytest.approx((40, 64))
+    assert frame["scaling_efficiency"][1] == pytest.approx(64 / (2 * 40))
+    assert frame["flops_per_second"][1] == pytest.approx(2 * frame["flops"][1] / 0.125)
+    assert frame["flops_per_byte"][1] == pytest.approx(frame["flops_per_byte"][0])  # of one rank, as both counts are
+    assert frame["threads"].tolist() == [2, 1]
+    assert frame["batch_norm"].tolist() == ["", "synchronised"]
+
+
+def test_efficiency_is_unknown_without_one_rank_of_the_same_environment(make):
+    two = make.cell(mode="train", ranks=2)
+    others = [make.cell(), make.cell(mode="train", batch=2), make.cell(mode="train", threads=1)]
+    for one, environment in [*((other, "e1") for other in others), (make.cell(mode="train"), "e2")]:
+        frame = make.frame([make.measured(one, environment=environment), make.measured(two)])
+        assert frame["scaling_efficiency"].isna().all()
+    assert make.frame([make.measured(make.cell(mode="train")), make.failed(two)])["scaling_efficiency"].isna().all()
+
+
+def test_the_types_of_a_backward_are_those_that_its_processes_saw(make):
+    runs = [make.process(backward_dtypes=("bfloat16", "float32")), make.process(backward_dtypes=("bfloat16",))]
+    row = only(make.frame([make.measured(make.cell(mode="train", precision="bf16"), processes=runs)]))
+    assert row["backward_dtypes"] == "bfloat16; float32"
 
 
 def test_an_unknown_environment_leaves_its_columns_empty(make):

@@ -258,6 +258,30 @@ def test_the_terminal_table_has_measured_cells_first_and_counted_models_below(ma
     assert columns["latency"][1] == "-"
     assert columns["GMACs"] == ["196", "196"]
     assert columns["clips/s"] == ["10.0", "-"]
+    assert "setting" not in columns
+
+
+def test_the_terminal_table_says_in_what_the_settings_of_its_rows_differ(make):
+    cells = [
+        make.cell(mode="train"),
+        make.cell(mode="train", batch=2, ranks=2),
+        make.cell("my/net.py:build", mode="train", checkpointing=True, video="a/b.mp4"),
+    ]
+    table = console_table(make.frame([make.measured(cell) for cell in cells]), 200)
+    columns = {column.header: [str(cell) for cell in column.cells] for column in table.columns}
+    said = dict(zip(columns["model"], columns["setting"], strict=True))
+    assert columns["setting"][1:] == ["b1", "b2 ranks=2"]
+    assert said["my/net.py:build"] == "b1 checkpointing=on video=a/b.mp4"
+
+
+@pytest.mark.parametrize("width", [80, 140, 200])
+def test_a_terminal_shows_every_latency_whatever_its_width(make, width):
+    cells = [make.cell(mode="train"), make.cell(mode="train", ranks=2, checkpointing=True, accumulation=4)]
+    console = rich.console.Console(width=width, file=io.StringIO())
+    console.print(console_table(make.frame([make.measured(cell) for cell in cells]), width))
+    lines = console.file.getvalue().splitlines()
+    assert sum("100 ms" in line for line in lines) == 2
+    assert "accumulation=4" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ CELLS = [
     Cell(model="video_swin_t", frames=16, height=112, width=160, batch=4, precision="bf16", kernel="math"),
     Cell(model="core:joint", frames=8, height=14, width=7, unit="tokens", threads=1),
     Cell(model="vivit_b_16x2", frames=32, height=224, width=224, mode="train", checkpointing=True, accumulation=4),
+    Cell(model="c3d", frames=16, height=112, width=112, mode="train", threads=1, ranks=2),
     Cell(model="my models/net.py:build", frames=2, height=64, width=64, device="cuda", video="a clip.mp4"),
 ]
 
@@ -38,7 +39,7 @@ def test_a_sweeps_flags_are_the_axes_of_its_cell(cell):
     plain = Cell(model=cell.model, frames=1, height=1, width=1)
     axes = {
         "batch": "batch", "precision": "precisions", "mode": "modes", "kernel": "kernels", "device": "devices",
-        "threads": "threads", "accumulation": "accumulate", "video": "video",
+        "threads": "threads", "ranks": "ranks", "accumulation": "accumulate", "video": "video",
     }  # fmt: skip
     changed = {
         flag: str(getattr(cell, axis)) for axis, flag in axes.items() if getattr(cell, axis) != getattr(plain, axis)

@@ -39,6 +39,8 @@ def process_columns(processes: Sequence[ProcessRun]) -> dict[str, Any]:
         "compile_s": _median_of([run.compile_s for run in processes if run.compile_s is not None]),
         "serialized_bytes": next((run.serialized_bytes for run in processes if run.serialized_bytes is not None), None),
         "logit_error": next((run.logit_error for run in processes if run.logit_error is not None), UNKNOWN),
+        "backward_dtypes": _joined(dtype for run in processes for dtype in run.backward_dtypes),
+        "batch_norm": _joined(run.batch_norm for run in processes),
     }
 
 
@@ -60,16 +62,25 @@ def process_peak_bytes(counts: Counts, environment: Environment | None) -> int |
 def rates(cell: Cell, counts: Counts, latency_s: float) -> dict[str, float]:
     """Clips, frames of those clips, and FLOPs a second at this latency (1 MAC = 2 FLOPs).
 
-    A step of training takes in its batch as often as it accumulates. A grid of tokens has no frames: its frames a
-    second stay unknown.
+    A step of training takes in its batch as often as it accumulates, on each of its ranks. A grid of tokens has no
+    frames: its frames a second stay unknown.
     """
-    clips = cell.batch * cell.accumulation
+    clips = cell.batch * cell.accumulation * cell.ranks
     frames = cell.frames * clips if cell.unit == "pixels" else UNKNOWN
     return {
         "clips_per_second": clips / latency_s,
         "frames_per_second": frames / latency_s,
-        "flops_per_second": 2 * counts.macs / latency_s,
+        "flops_per_second": 2 * counts.macs * cell.ranks / latency_s,
     }
+
+
+def scaling_efficiency(ranks: int, clips_per_second: float, clips_per_second_of_one: float) -> float:
+    """What `ranks` ranks take in, over as many times what one does: 1 where none slows the others down.
+
+    Scaling is weak: each rank has a batch of the cell's size. Where one rank has all cores of a processor and several
+    share them out, their sum cannot reach this; `threads` of the cell makes them equal.
+    """
+    return clips_per_second / (ranks * clips_per_second_of_one)
 
 
 def _quality(processes: Sequence[ProcessRun]) -> str:

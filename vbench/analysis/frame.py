@@ -7,12 +7,13 @@ has measured is empty, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict
 
 import pandas as pd
 
-from vbench.analysis.derived import latency_columns, process_columns, process_peak_bytes, rates
+from vbench.analysis.derived import latency_columns, process_columns, process_peak_bytes, rates, scaling_efficiency
 from vbench.analysis.drift import drifts
 from vbench.analysis.pace import Pace
 from vbench.analysis.roofline import roofline_columns
@@ -24,14 +25,14 @@ COLUMNS = (
     "status", "reason", "params", "macs", "flops", "attention_macs", "mixing_extra_macs", "op_bytes",
     "predicted_peak_bytes", "tensor_peak_bytes", "predicted_process_peak_bytes", "peak_memory_bytes",
     "latency_median_s", "latency_low_s", "latency_high_s", "samples", "processes", "stop_reason", "quality",
-    "forward_median_s", "compile_s", "serialized_bytes", "logit_error", "clips_per_second", "frames_per_second",
-    "flops_per_second", "mfu", "matmul_peak_fraction", "flops_per_byte", "roofline_bound", "roofline_fraction",
-    "environment",
+    "forward_median_s", "compile_s", "serialized_bytes", "logit_error", "backward_dtypes", "batch_norm",
+    "clips_per_second", "frames_per_second", "scaling_efficiency", "flops_per_second", "mfu", "matmul_peak_fraction",
+    "flops_per_byte", "roofline_bound", "roofline_fraction", "environment",
 )  # fmt: skip
 
 TEXT = (
     "cell", "model", "kind", "family", "precision", "mode", "backend", "kernel", "kernel_ran", "device", "hardware",
-    "status", "reason", "stop_reason", "quality", "roofline_bound", "environment",
+    "status", "reason", "stop_reason", "quality", "backward_dtypes", "batch_norm", "roofline_bound", "environment",
 )  # fmt: skip
 WHOLE = (
     "batch", "frames", "height", "width", "tokens", "threads", "ranks", "accumulation", "views", "params", "macs",
@@ -62,13 +63,15 @@ def records_frame(records: Iterable[Record], environments: Mapping[str, Environm
     """One row per cell id with exactly `COLUMNS`, in the order in which cells first appear.
 
     Times in seconds, memory in bytes, 1 multiply-add = 1 MAC = 2 FLOPs. `threads` is what the cell asked for, else
-    what its environment had. `frame.attrs["default_clips"]` maps each model to its `DefaultClip`, which no column
-    holds; see `default_clips`.
+    what each of its ranks, or its environment, had. Costs and memory are of one rank, clips and FLOPs a second of all;
+    `scaling_efficiency` is against the same cell on one rank of the same environment. `frame.attrs["default_clips"]`
+    maps each model to its `DefaultClip`, which no column holds; see `default_clips`.
     """
     records = list(records)
     drift, pace = drifts(records), Pace(records)
     shown = last_clean_attempts(records, pace)
     rows = [_row(record, environments, drift.get(record.environment, 0.0), pace) for record in shown]
+    _add_efficiency(shown, rows)
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     kinds: dict[str, Any] = dict.fromkeys(COLUMNS, "float64") | dict.fromkeys(WHOLE, "Int64")
     frame = frame.astype(kinds | dict.fromkeys(TEXT, "object") | {"checkpointing": "bool"})
@@ -143,9 +146,9 @@ def _row(record: Record, environments: Mapping[str, Environment], drift: float, 
         "hardware": environment.hardware if environment else "",
         "status": record.status,
         "environment": record.environment,
-        **dict.fromkeys(("kernel_ran", "reason", "stop_reason", "quality", "roofline_bound"), ""),
+        **dict.fromkeys(("kernel_ran", "reason", *_TOLD), ""),
         **{axis: getattr(cell, axis) for axis in _AXES},
-        "threads": cell.threads or (environment.threads if environment else None),
+        "threads": cell.threads or _ranks_threads(record) or (environment.threads if environment else None),
     }
     if record.counts is not None:
         row |= _count_columns(record.counts)
@@ -162,6 +165,20 @@ def _row(record: Record, environments: Mapping[str, Environment], drift: float, 
     return row
 
 
+def _ranks_threads(record: Record) -> int | None:
+    return record.processes[0].threads if isinstance(record, Measured) else None
+
+
+def _add_efficiency(records: Sequence[Record], rows: Sequence[dict[str, Any]]) -> None:
+    """Set the cells of several ranks beside those that differ from them in nothing else."""
+    rates_of = {(row["cell"], row["environment"]): row.get("clips_per_second") for row in rows}
+    for record, row in zip(records, rows, strict=True):
+        of_one = rates_of.get((replace(record.cell, ranks=1).id, record.environment))
+        if record.cell.ranks > 1 and of_one and "clips_per_second" in row:
+            row["scaling_efficiency"] = scaling_efficiency(record.cell.ranks, row["clips_per_second"], of_one)
+
+
+_TOLD = ("stop_reason", "quality", "backward_dtypes", "batch_norm", "roofline_bound")
 _AXES = (
     "model", "batch", "frames", "height", "width", "precision", "mode", "backend", "kernel", "device", "ranks",
     "checkpointing", "accumulation", "views",

@@ -8,8 +8,8 @@ from vbench.cell import Cell
 
 SWEEP_FLAGS = {
     "batch": "--batch", "precision": "--precisions", "mode": "--modes", "backend": "--backends", "kernel": "--kernels",
-    "device": "--devices", "threads": "--threads", "checkpointing": "--checkpointing", "hardware": "--hardware",
-    "accumulation": "--accumulate", "mixing": "--mixing", "video": "--video",
+    "device": "--devices", "threads": "--threads", "ranks": "--ranks", "checkpointing": "--checkpointing",
+    "hardware": "--hardware", "accumulation": "--accumulate", "mixing": "--mixing", "video": "--video",
 }  # fmt: skip
 COUNT_FLAGS = {"batch": "--batch", "precision": "--precision", "mode": "--mode", "kernel": "--kernel"}
 

@@ -66,7 +66,7 @@ def roofline_columns(
     the catalog, FLOPs per byte, which bound binds it, and the fraction of that bound which it reaches. A cell on
     several ranks has more than one machine's ceilings, and gets none.
     """
-    flops = flops_per_second * latency_s
+    flops = flops_per_second * latency_s / cell.ranks
     columns: dict[str, Any] = {"flops_per_byte": flops / counts.op_bytes} if counts.op_bytes else {}
     if environment is None or cell.ranks > 1:
         return columns

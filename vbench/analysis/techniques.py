@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-PLAIN = {"precision": "fp32", "backend": "eager", "accumulation": 1, "checkpointing": False}
+PLAIN = {"precision": "fp32", "backend": "eager", "accumulation": 1, "checkpointing": False, "ranks": 1}
 SAME = ("model", "frames", "height", "width", "batch", "mode", "kernel", "device", "threads", "environment")
 
 
@@ -18,7 +18,8 @@ def techniques_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """The measured cells in training, or in another precision or back end than fp32 and eager, with their plain cell.
 
     Beside the columns of `records_frame`: `setting`, in words, and `times_plain`, the latency over that of the cell
-    that differs in nothing but precision, back end, checkpointing and accumulation; NaN where that was not measured.
+    that differs in nothing but precision, back end, ranks, checkpointing and accumulation, threads of each process
+    included; NaN where that was not measured.
     """
     measured = frame[frame["status"] == "measured"]
     is_plain = (measured[list(PLAIN)] == pd.Series(PLAIN)).all(axis=1)
@@ -43,5 +44,6 @@ def _setting(row: Any) -> str:
         "checkpointing" if row.checkpointing else "",
         f"{row.accumulation} accumulated" if row.accumulation > 1 else "",
         mixing[1] if mixing else "",
+        f"{row.ranks} ranks" if row.ranks > 1 else "",
     )
     return " ".join(word for word in words if word)

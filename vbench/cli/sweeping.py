@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from vbench.fleet.dispatch import Fleet
     from vbench.grid import Grid
 
-PRESETS = ("quick", "cpu", "gpu", "full")
+PRESETS = ("quick", "cpu", "gpu", "full", "claims")
 
 
 def sweep(
     file: Annotated[Path | None, typer.Argument(help="A TOML file of blocks of axes.", show_default=False)] = None,
-    preset: Annotated[str | None, typer.Option(help="quick, cpu, gpu or full.")] = None,
+    preset: Annotated[str | None, typer.Option(help="quick, cpu, gpu, full or claims.")] = None,
     models: Annotated[str | None, typer.Option(help="Keys, comma-separated; vivit_* is a wildcard.")] = None,
     frames: Annotated[str | None, typer.Option(help="As in 8,16,32.")] = None,
     sizes: Annotated[str | None, typer.Option(help="As in 112,224 or 256x448.")] = None,
@@ -35,6 +35,7 @@ def sweep(
     kernels: Annotated[str | None, typer.Option(help="fused, math, flash, efficient, cudnn.")] = None,
     devices: Annotated[str | None, typer.Option(help="cpu, cuda.")] = None,
     threads: Annotated[str | None, typer.Option(help="As in 1,2; default: every core.")] = None,
+    ranks: Annotated[str | None, typer.Option(help="In training, data-parallel processes, as in 1,2.")] = None,
     hardware: Annotated[str | None, typer.Option(help="Of a fleet: its workers' labels, as in h200,a100.")] = None,
     checkpointing: Annotated[str | None, typer.Option(help="In training, of activations: off,on.")] = None,
     accumulate: Annotated[str | None, typer.Option(help="In training, batches a step, as in 1,4.")] = None,
@@ -54,7 +55,8 @@ def sweep(
     flags = {
         "models": models, "frames": frames, "sizes": sizes, "grids": grids, "batch": batch, "precisions": precisions,
         "modes": modes, "backends": backends, "kernels": kernels, "devices": devices, "threads": threads,
-        "hardware": hardware, "checkpointing": checkpointing, "accumulate": accumulate, "mixing": mixing,
+        "ranks": ranks, "hardware": hardware, "checkpointing": checkpointing, "accumulate": accumulate,
+        "mixing": mixing,
     }  # fmt: skip
     axes: dict[str, Any] = {axis: _words(axis, text) for axis, text in flags.items() if text is not None}
     if video is not None:
@@ -72,7 +74,7 @@ def sweep(
 def _words(axis: str, text: str) -> list[Any]:
     """The values of a comma-separated flag; numbers where the axis has numbers."""
     words = [word.strip() for word in text.split(",")]
-    if axis not in ("frames", "batch", "threads", "accumulate"):
+    if axis not in ("frames", "batch", "threads", "ranks", "accumulate"):
         return words
     try:
         return [int(word) for word in words]

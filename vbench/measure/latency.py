@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 
 from vbench.measure.protocol import StopRule
-from vbench.measure.timer import Timer, block_for, observed_timer
+from vbench.measure.timer import Clock, Timer, block_for, observed_timer
 from vbench.stats import relative_median_error
 
 Run = Callable[[], object]
@@ -57,9 +57,9 @@ def clock_cuda(run: Run, block: int) -> float:
 CLOCKS = {"cpu": clock_cpu, "cuda": clock_cuda}
 
 
-def warm_up(run: Run, device: str, rule: StopRule, samples: Samples) -> None:
-    """Call `run` until its time is flat; a forward over 10 s is called once."""
-    clock = CLOCKS[device]
+def warm_up(run: Run, device: str, rule: StopRule, samples: Samples, clock: Clock | None = None) -> None:
+    """Call `run` until its time is flat, by the device's clock if none is given; a forward over 10 s is called once."""
+    clock = clock or CLOCKS[device]
     while not (stop := _why_warm(samples.warmup_s, rule)):
         samples.warmup_s.append(clock(run, 1))
     samples.warmup_stop = stop
@@ -81,13 +81,14 @@ def _why_warm(warmup_s: list[float], rule: StopRule) -> str:
 
 
 def take_samples(
-    run: Run, device: str, rule: StopRule, samples: Samples, *, deadline_s: float, tell: Callable[[float], None]
-) -> None:
+    run: Run, device: str, rule: StopRule, samples: Samples, clock: Clock | None = None, *, deadline_s: float,
+    tell: Callable[[float], None],
+) -> None:  # fmt: skip
     """Time `run` until the median is precise, or time is up; `deadline_s` is on time.monotonic's clock.
 
     `tell` is given each sample of slow forwards, so that a time-out in a later one loses nothing.
     """
-    clock = CLOCKS[device]
+    clock = clock or CLOCKS[device]
     samples.timer = observed_timer(clock, device)
     samples.block = block_for(min(samples.warmup_s), samples.timer, rule)
     started = time.monotonic()
@@ -114,9 +115,9 @@ def _stop_reason(latency_s: list[float], rule: StopRule, elapsed_s: float, out_o
     return "samples per process used" if len(latency_s) >= rule.max_samples else ""
 
 
-def few_samples(run: Run, device: str, rule: StopRule) -> tuple[float, ...]:
+def few_samples(run: Run, device: str, rule: StopRule, clock: Clock | None = None) -> tuple[float, ...]:
     """Seconds of what is seen beside the cell's own latency: three samples at least, after one that does not count."""
-    clock, taken = CLOCKS[device], list[float]()
+    clock, taken = clock or CLOCKS[device], list[float]()
     clock(run, 1)
     with _no_garbage_collection():
         while len(taken) < rule.slow_samples or (len(taken) < rule.max_samples and sum(taken) < rule.max_time_s):

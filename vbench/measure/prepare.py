@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -21,6 +21,7 @@ from torch import nn
 
 from vbench.cell import Cell
 from vbench.measure.backends import attempting, check_faithful, converted, ready_compiler
+from vbench.measure.data_parallel import clock_of_ranks, in_parallel, led, other_processes
 from vbench.measure.inputs import network_input
 from vbench.measure.kernels import KernelWitness, kernel_context, kernel_in_profile
 from vbench.measure.mixing import mixing_of
@@ -28,6 +29,7 @@ from vbench.measure.precision import PARAMETER_DTYPE, precision_context
 from vbench.measure.product_types import ProductTypes
 from vbench.measure.quantised import quantised
 from vbench.measure.subject import all_inputs, build_network
+from vbench.measure.timer import Clock
 from vbench.measure.training import TrainingStep, check_trainable
 
 PREFIX = "vbench-run-"  # of a directory, before the number of its process
@@ -46,6 +48,9 @@ class Prepared:
     forward: Run | None = None  # of a step of training
     compile_s: float | None = None  # until the first output of a back end other than eager
     backward_dtypes: tuple[str, ...] = ()
+    clock: Clock | None = None  # that of all ranks, where there are several; else the device's
+    other_ranks: tuple[int, ...] = ()  # their processes
+    batch_norm: str = ""  # what became of it on several ranks
 
 
 class Forward:
@@ -96,7 +101,7 @@ def _converted_forward(cell: Cell, network: nn.Module, inputs: Inputs, stack: Ex
     """Through another back end; what it gives is held against eager's output in the same precision."""
     with precision_context(cell.precision, cell.device), torch.no_grad():
         eager = network(*inputs)
-    directory = _empty_directory(stack)
+    directory = empty_directory(stack)
     if cell.backend == "compile":
         ready_compiler(directory)
     started = time.perf_counter()
@@ -118,9 +123,10 @@ def _step(cell: Cell, network: nn.Module, inputs: Inputs, stack: ExitStack) -> P
     network.train()
     is_compiled = cell.backend == "compile"
     if is_compiled:
-        ready_compiler(_empty_directory(stack))
+        ready_compiler(empty_directory(stack))
+    trained, batch_norm = in_parallel(network, cell.device) if cell.ranks > 1 else (network, "")
     step = TrainingStep(
-        torch.compile(network) if is_compiled else network,
+        torch.compile(trained) if is_compiled else trained,
         network.parameters(),
         inputs,
         precision_context(cell.precision, cell.device),
@@ -130,7 +136,16 @@ def _step(cell: Cell, network: nn.Module, inputs: Inputs, stack: ExitStack) -> P
     )
     seen = _first_compiled_step(step) if is_compiled else _first_step(step)
     held = _held_by(network, inputs, step)
-    return Prepared(run=step, held=held, forward=step.forward, **seen)
+    ready = Prepared(run=step, held=held, forward=step.forward, batch_norm=batch_norm, **seen)
+    return _led(ready, cell.device) if cell.ranks > 1 else ready
+
+
+def _led(ready: Prepared, device: str) -> Prepared:
+    """The same for all ranks together."""
+    assert ready.forward is not None
+    run, forward = led(ready.run, ready.forward)
+    clock, others = clock_of_ranks(device), other_processes()
+    return replace(ready, run=run, forward=forward, clock=clock, other_ranks=others)
 
 
 def _first_step(step: TrainingStep) -> dict[str, Any]:
@@ -175,7 +190,7 @@ def _synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def _empty_directory(stack: ExitStack) -> Path:
+def empty_directory(stack: ExitStack) -> Path:
     """A directory of this process, gone with the stack; what killed processes left of theirs goes now."""
     for left in Path(gettempdir()).glob(f"{PREFIX}*"):
         owner = left.name.removeprefix(PREFIX).split("-")[0]

@@ -99,10 +99,11 @@ def receive(process: ForkServerProcess, connection: Connection, timeout_s: float
     except (EOFError, OSError):
         pass
     process.join(GRACE_S)
-    return Refusal(_cause_of_death(process.exitcode), is_final=True)
+    return Refusal(cause_of_death(process.exitcode), is_final=True)
 
 
-def _cause_of_death(exitcode: int | None) -> str:
+def cause_of_death(exitcode: int | None) -> str:
+    """How a process ended, as the reason of a row."""
     if exitcode == -signal.SIGKILL:
         return f"{OUT_OF_MEMORY}, or killed by hand: the process got SIGKILL"
     if exitcode is not None and exitcode < 0:

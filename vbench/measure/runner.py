@@ -24,6 +24,7 @@ from vbench.errors import VideoError
 from vbench.measure.environment import available_bytes, usable_cores
 from vbench.measure.processes import GRACE_S, receive, started_process
 from vbench.measure.protocol import OUT_OF_MEMORY, WORKER, Ceilings, Refusal, Sample, StopRule, enter_worker
+from vbench.measure.ranks import too_many
 from vbench.measure.subject import subject_of
 from vbench.results import Counted, Counts, Environment, Failed, Measured, ProcessRun, Record, Skipped
 from vbench.stats import median
@@ -164,7 +165,7 @@ class Runner:
     def in_steps(self, cell: Cell, counts: Counts, journal: Journal) -> Generator[None, None, Record]:
         """The same, a process a step: so that cells can take turns."""
         frame = self._frame(cell)
-        lacking = _lacking_memory(cell, counts, self._settings)
+        lacking = too_many(cell) or _lacking_memory(cell, counts, self._settings)
         if lacking:
             return Skipped(**frame, reason=lacking, counts=counts)
         runs = journal.earlier(cell)
@@ -243,14 +244,16 @@ def _salvaged(samples: Sequence[float], process: ForkServerProcess) -> ProcessRu
 def _lacking_memory(cell: Cell, counts: Counts, settings: Settings) -> str:
     """Why the cell's process is predicted not to fit; empty where it fits.
 
-    On CUDA the allocator's free blocks do not count against the cell: under pressure they are given back.
+    On CUDA the allocator's free blocks do not count against the cell: under pressure they are given back. There each
+    rank has a device; on a CPU the ranks share its memory.
     """
     if cell.device == "cuda":
         predicted = counts.predicted_peak_bytes + settings.floor_bytes
         available = settings.accelerator_bytes
     else:
         workspace_bytes = counts.workspace_bytes or 0
-        predicted = counts.predicted_peak_bytes + workspace_bytes + (settings.floor_bytes or FLOOR_BYTES)
+        of_one = counts.predicted_peak_bytes + workspace_bytes + (settings.floor_bytes or FLOOR_BYTES)
+        predicted = cell.ranks * of_one
         available = available_bytes()
     if predicted <= available:
         return ""

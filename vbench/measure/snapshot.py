@@ -12,7 +12,8 @@ import os
 import re
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Snapshot:
     cores: int
     idle_s: float  # of all cores together, input and output waits included
     steal_s: float  # taken by the hypervisor, of all cores together
-    own_s: float  # this process, all its threads
+    own_s: float  # this process, all its threads, and those of other ranks
     involuntary_switches: int
     major_faults: int
     threads: Mapping[int, ThreadClock] = field(default_factory=dict)
@@ -51,8 +52,8 @@ class Snapshot:
     accelerator_slowed_s: float = UNKNOWN  # by heat or by the limits of its board
 
 
-def snapshot(device: str = "cpu") -> Snapshot:
-    """Read the clocks now."""
+def snapshot(device: str = "cpu", other_ranks: Iterable[int] = ()) -> Snapshot:
+    """Read the clocks now; the processes `other_ranks` are no neighbours, but at the same work."""
     ticks = Path("/proc/stat").read_text()
     _user, _nice, _system, idle, iowait, _irq, _softirq, steal = ticks.split("\n", 1)[0].split()[1:9]
     own = resource.getrusage(resource.RUSAGE_SELF)
@@ -61,7 +62,7 @@ def snapshot(device: str = "cpu") -> Snapshot:
         cores=len(re.findall(r"^cpu\d+ ", ticks, re.MULTILINE)),
         idle_s=(int(idle) + int(iowait)) * TICK_S,
         steal_s=int(steal) * TICK_S,
-        own_s=own.ru_utime + own.ru_stime,
+        own_s=own.ru_utime + own.ru_stime + sum(map(_used_s, other_ranks)),
         involuntary_switches=own.ru_nivcsw,
         major_faults=own.ru_majflt,
         threads=_threads(),
@@ -72,6 +73,13 @@ def snapshot(device: str = "cpu") -> Snapshot:
         heat_events=_heat_events(),
         accelerator_slowed_s=_accelerator_slowed_s() if device == "cuda" else UNKNOWN,
     )
+
+
+def _used_s(process: int) -> float:
+    with suppress(psutil.NoSuchProcess):
+        used = psutil.Process(process).cpu_times()
+        return float(used.user + used.system)
+    return 0.0
 
 
 def _threads() -> dict[int, ThreadClock]:

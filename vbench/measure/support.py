@@ -15,6 +15,7 @@ from typing import Any
 from vbench.cell import Cell
 from vbench.errors import AxisError
 from vbench.grid import Plan
+from vbench.measure.ranks import too_many
 from vbench.measure.subject import card_of
 
 
@@ -45,6 +46,8 @@ RULES = (
     Rule("mode", "infer", "checkpointing", (False,)),
     Rule("mode", "infer", "accumulation", (1,)),
     Rule("mode", "infer", "mixing", ("off",)),
+    Rule("mode", "infer", "ranks", (1,)),
+    Rule("backend", "compile", "ranks", (1,)),  # how a compiler cuts the backward decides when gradients travel
     Rule("precision", "int8", "backend", ("eager", "compile", "torchscript")),
     Rule("backend", "onnx", "precision", ("fp32",)),  # onnxruntime runs the graph as it is: nothing casts in it
     Rule("backend", "onnx", "kernel", ("fused",)),
@@ -52,7 +55,7 @@ RULES = (
 )
 TRAINED_TASKS = ("classification", "masked reconstruction", "contrastive pre-training", "loss")  # logits, or a loss
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-OF_FLAGS = ("precision", "mode", "backend", "kernel", "device", "checkpointing", "accumulation", "mixing")
+OF_FLAGS = ("precision", "mode", "backend", "kernel", "device", "checkpointing", "accumulation", "mixing", "ranks")
 
 
 def check_supported(cell: Cell, *, counted_only: bool = False, elsewhere: bool = False) -> None:
@@ -67,6 +70,8 @@ def check_supported(cell: Cell, *, counted_only: bool = False, elsewhere: bool =
     if not counted_only and not elsewhere:
         require_device(cell.device)
         _require_packages(cell)
+        if lacking := too_many(cell):
+            raise AxisError(lacking)
     if cell.video:
         from vbench.measure.video import check_video
 
@@ -81,7 +86,7 @@ def check_plans(plans: Sequence[Plan], *, each_value: bool, elsewhere: bool = Fa
     Raises:
         AxisError, VideoError: as `check_supported`.
     """
-    objections = {plan.cell: impossible(plan.cell, counted_only=plan.count_only) for plan in plans}
+    objections = {plan.cell: _objection(plan, elsewhere=elsewhere) for plan in plans}
     possible = [plan for plan in plans if not objections[plan.cell]]
     for axis in OF_FLAGS if each_value or not possible else ():
         had = {getattr(plan.cell, axis) for plan in possible}
@@ -90,6 +95,12 @@ def check_plans(plans: Sequence[Plan], *, each_value: bool, elsewhere: bool = Fa
                 raise AxisError(objection)
     for plan in possible:
         check_supported(plan.cell, counted_only=plan.count_only, elsewhere=elsewhere)
+
+
+def _objection(plan: Plan, *, elsewhere: bool) -> str:
+    """Why there is nothing to run; more ranks than this machine has place for are, in a grid for many, a row."""
+    objection = impossible(plan.cell, counted_only=plan.count_only)
+    return objection or ("" if plan.count_only or elsewhere else too_many(plan.cell))
 
 
 def impossible(cell: Cell, *, counted_only: bool = False) -> str:

@@ -4,8 +4,9 @@ Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, https:/
 learn by cross-entropy with smoothed labels; a network that returns a loss of its own by that; any other, such as a
 layer, by the sum of squares of what it returns, which has a gradient everywhere. In two halves, so that what each needs
 can be told apart. With accumulation a step is that many forwards and backwards on batches of the cell's size, and one
-update. In fp16 gradients are scaled, since most would be too small for the type (Micikevicius et al., "Mixed Precision
-Training", ICLR 2018, sec. 3.2, https://arxiv.org/abs/1710.03740).
+update; of several ranks each keeps its gradients to itself until the last of these backwards. In fp16 gradients are
+scaled, since most would be too small for the type (Micikevicius et al., "Mixed Precision Training", ICLR 2018,
+sec. 3.2, https://arxiv.org/abs/1710.03740).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves
 
 from vbench.errors import AxisError
@@ -49,6 +51,9 @@ class TrainingStep:
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self._optimizer = adamw(self._parameters)
         self._accumulation, self._mixing = accumulation, mixing
+        self._keeping: Callable[[], AbstractContextManager[None]] = nullcontext
+        if isinstance(network, DistributedDataParallel):
+            self._keeping = network.no_sync
         device = self._parameters[0].device.type
         self._scaler = torch.amp.GradScaler(device, enabled=scales_gradients)
 
@@ -64,8 +69,9 @@ class TrainingStep:
 
     def find_gradients(self) -> None:
         """Forward, loss and backward, as often as gradients are accumulated; the gradients are clipped."""
-        for _ in range(self._accumulation):
-            self._scaler.scale(self._loss() / self._accumulation).backward()
+        for left in reversed(range(self._accumulation)):
+            with self._keeping() if left else nullcontext():
+                self._scaler.scale(self._loss() / self._accumulation).backward()
         self._scaler.unscale_(self._optimizer)
         nn.utils.clip_grad_norm_(self._parameters, LARGEST_GRADIENT_NORM)
 

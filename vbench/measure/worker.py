@@ -31,15 +31,16 @@ from vbench.measure.faithfulness import distance, serialized_bytes
 from vbench.measure.floor import floor_here
 from vbench.measure.footprint import Footprint, footprint_built
 from vbench.measure.input_pipeline import stage_seconds
-from vbench.measure.latency import Run, Samples, few_samples, take_samples, warm_up
+from vbench.measure.latency import Samples, few_samples, take_samples, warm_up
 from vbench.measure.layout import draw_layout
 from vbench.measure.memory import PEAKS, status_bytes
 from vbench.measure.precision import set_float32_products
-from vbench.measure.prepare import build, prepare
+from vbench.measure.prepare import Prepared, build, empty_directory, prepare
 from vbench.measure.probe import Probe
 from vbench.measure.process_peak import workspace_bytes
 from vbench.measure.protocol import OUT_OF_MEMORY, Refusal, Sample, StopRule
 from vbench.measure.quality import disturbance, judged
+from vbench.measure.ranks import measured_on_ranks, threads_of
 from vbench.measure.snapshot import snapshot
 from vbench.measure.subject import build_network, token_extent
 from vbench.results import Counts, ProcessRun
@@ -54,7 +55,8 @@ def measure(connection: Connection, cell: Cell, rule: StopRule, timeout_s: float
     """Measure `cell` once and send a ProcessRun, preceded by Samples; or a Refusal."""
     end_with_parent()
     deadline_s = time.monotonic() + timeout_s
-    told = answer(lambda: _measure(connection, cell, rule, deadline_s))
+    measured = _measured_on_ranks if cell.ranks > 1 else measured_here
+    told = answer(lambda: measured(connection, cell, rule, deadline_s))
     _give_back_names()
     connection.send(told)
     os._exit(0)  # what torch would tidy up at its end is gone with the process
@@ -122,7 +124,7 @@ def counts_of(cell: Cell) -> Counts:
 
 def _workspace(footprint: Footprint, cell: Cell) -> int | None:
     """What the allocator says; None where it cannot be asked, or other code runs than what was traced."""
-    if cell.backend != "eager" or cell.precision == "int8":
+    if cell.backend != "eager" or cell.precision == "int8" or cell.ranks > 1:
         return None
     try:
         return workspace_bytes(footprint, cell.device)
@@ -130,7 +132,14 @@ def _workspace(footprint: Footprint, cell: Cell) -> int | None:
         return None
 
 
-def _measure(connection: Connection, cell: Cell, rule: StopRule, deadline_s: float) -> ProcessRun:
+def _measured_on_ranks(
+    connection: Connection, cell: Cell, rule: StopRule, deadline_s: float
+) -> ProcessRun | Refusal:  # fmt: skip
+    with ExitStack() as stack:
+        return measured_on_ranks(connection, cell, rule, deadline_s, empty_directory(stack))
+
+
+def measured_here(connection: Connection, cell: Cell, rule: StopRule, deadline_s: float) -> ProcessRun:
     """One process's part of a cell; the first one also says how far the output is from that of eager fp32."""
     prepare_process(cell)
     run, output = _observe(connection, cell, rule, deadline_s)
@@ -151,8 +160,8 @@ def _observe(connection: Connection, cell: Cell, rule: StopRule, deadline_s: flo
     with ExitStack() as stack:
         ready = prepare(cell, network, inputs, stack)
         samples.warmup_s += [] if ready.first_s is None else [ready.first_s]
-        around = _latency_pass(ready.run, cell.device, rule, samples, deadline_s=deadline_s, tell=_teller(connection))
-        forward_s = few_samples(ready.forward, cell.device, rule) if ready.forward else ()
+        around = _latency_pass(ready, cell.device, rule, samples, deadline_s=deadline_s, tell=_teller(connection))
+        forward_s = few_samples(ready.forward, cell.device, rule, ready.clock) if ready.forward else ()
         memory_started = time.perf_counter()
         peak = PEAKS[cell.device](ready.run, ready.held if rule.watch_tensors and _shows_tensors(cell) else None)
         memory_pass_s = time.perf_counter() - memory_started
@@ -181,14 +190,19 @@ def _observe(connection: Connection, cell: Cell, rule: StopRule, deadline_s: flo
         compile_s=ready.compile_s,
         serialized_bytes=saved_bytes,
         backward_dtypes=ready.backward_dtypes,
+        threads=torch.get_num_threads() if ready.other_ranks else None,
+        batch_norm=ready.batch_norm,
         comparison_s=time.perf_counter() - comparison_started,
     )
     return run, output
 
 
 def _shows_tensors(cell: Cell) -> bool:
-    """Whether torch's allocator knows of all that the cell holds: not of packed integers, nor of another runtime."""
-    return cell.precision != "int8" and cell.backend != "onnx"
+    """Whether torch's allocator knows of all that the cell holds, or we do.
+
+    Not of packed integers, nor of another runtime, nor where the buckets lie in which gradients go to other ranks.
+    """
+    return cell.precision != "int8" and cell.backend != "onnx" and cell.ranks == 1
 
 
 def _differs_from_reference(cell: Cell) -> bool:
@@ -213,20 +227,20 @@ class _Around(NamedTuple):
 
 
 def _latency_pass(
-    run: Run, device: str, rule: StopRule, samples: Samples, *, deadline_s: float, tell: Callable[[float], None]
+    ready: Prepared, device: str, rule: StopRule, samples: Samples, *, deadline_s: float, tell: Callable[[float], None]
 ) -> _Around:
     """Warm up and take samples, and see meanwhile how fast and how quiet the machine is."""
-    probe: Callable[[], tuple[float, ...]] = Probe() if device == "cpu" else _no_probe
+    probe: Callable[[], tuple[float, ...]] = Probe() if device == "cpu" and not ready.other_ranks else _no_probe
     probed_s = probe()
-    warm_up(run, device, rule, samples)
-    before = snapshot(device)
-    take_samples(run, device, rule, samples, deadline_s=deadline_s, tell=tell)
-    after = snapshot(device)
+    warm_up(ready.run, device, rule, samples, ready.clock)
+    before = snapshot(device, ready.other_ranks)
+    take_samples(ready.run, device, rule, samples, ready.clock, deadline_s=deadline_s, tell=tell)
+    after = snapshot(device, ready.other_ranks)
     return _Around((*probed_s, *probe()), disturbance(before, after))
 
 
 def _no_probe() -> tuple[float, ...]:
-    """On CUDA a probe would change what the allocator reserves."""
+    """On CUDA a probe would change what the allocator reserves; a rank has a part of the threads of other cells."""
     return ()
 
 
@@ -238,8 +252,8 @@ def prepare_process(cell: Cell) -> None:
     """Layout, threads, seeds, numeric modes; the first victim of a memory shortage is this process, not its parent."""
     draw_layout()
     Path("/proc/self/oom_score_adj").write_text("1000")
-    if cell.threads:
-        torch.set_num_threads(cell.threads)
+    if threads := threads_of(cell):
+        torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     set_float32_products(cell.precision)
 

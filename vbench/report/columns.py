@@ -112,6 +112,7 @@ GMACS: Column = ("GMACs (papers' GFLOPs)", _with(units.giga, "macs"))
 PREDICTED: Column = ("predicted peak", _with(units.size, "predicted_peak_bytes"))
 PEAK: Column = ("peak memory", _with(units.size, "peak_memory_bytes"))
 CLIPS: Column = ("clips/s", _with(units.three_digits, "clips_per_second"))
+EFFICIENCY: Column = ("efficiency", _with(units.percent, "scaling_efficiency"))
 QUALITY: Column = ("quality", Word("quality"))
 
 K400_COLUMNS: tuple[Column, ...] = (

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -196,18 +197,48 @@ def write_tables(tables: Iterable[Table], directory: Path) -> list[Path]:
 
 
 def console_table(frame: pd.DataFrame, width: int = WIDE) -> rich.table.Table:
-    """The measured cells for a terminal of `width` characters; below them what was only counted, at default clips."""
+    """The measured cells for a terminal of `width` characters; below them what was only counted, at default clips.
+
+    Where the settings of these cells differ, a column of its own says in what.
+    """
     measured = frame[frame["status"] == "measured"].sort_values(["kind", "model", "frames", "height"], kind="stable")
     only_counted = (frame["status"] == "counted") & ~frame["model"].isin(set(measured["model"]))
-    columns = CONSOLE_COLUMNS if width >= WIDE else NARROW_CONSOLE_COLUMNS
+    counted = frame[only_counted & at_default_clip(frame)]
+    columns = _console_columns(differing_settings([*measured["cell"], *counted["cell"]]), width)
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, caption=CONVENTION, caption_justify="left")
     for head, _ in columns:
-        table.add_column(head, justify="left" if head in ("model", "clip", "quality") else "right", no_wrap=True)
-    for part in (measured, frame[only_counted & at_default_clip(frame)]):
+        is_text = head in ("model", "clip", "setting", "quality")
+        table.add_column(head, justify="left" if is_text else "right", no_wrap=head != "setting")
+    for part in (measured, counted):
         for row in part.itertuples(index=False):
             table.add_row(*(Text(text(row)) for _, text in columns))
         table.add_section()
     return table
+
+
+def _console_columns(settings: Mapping[str, str], width: int) -> tuple[Column, ...]:
+    """The columns that the terminal has room for; what a setting changes goes before what it leaves as it is."""
+    longest = max(map(len, settings.values()), default=0)
+    is_wide = width >= WIDE + longest
+    columns = CONSOLE_COLUMNS if is_wide else NARROW_CONSOLE_COLUMNS
+    if not longest:
+        return columns
+    model, clip, *rest = columns
+    figures = rest if is_wide else [column for column in rest if column[0] in ("peak memory", "latency")]
+    return (model, clip, ("setting", lambda row: settings[row.cell] or "-"), *figures)
+
+
+def differing_settings(cells: Iterable[str]) -> dict[str, str]:
+    """What is not alike in the settings of all these cells, in words, by their ids; empty texts where all is alike."""
+    words = {cell: _setting_words(cell) for cell in cells}
+    alike = set.intersection(*map(set, words.values())) if words else set()
+    return {cell: " ".join(word for word in said if word not in alike) for cell, said in words.items()}
+
+
+def _setting_words(cell: str) -> list[str]:
+    """Batch, precision and so on, then `ranks=2` and the like: an id without its model and extent."""
+    first, *later = re.split(r"/(?=[a-z]+=)", re.split(r"/[gt]\d+x\d+x\d+/", cell)[-1])
+    return [*first.split("/"), *later]
 
 
 def markdown_text(text: str) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from vbench import units
 from vbench.analysis.techniques import techniques_frame
-from vbench.report.columns import CELL, CLIP, LATENCY, PEAK, QUALITY, Column, Number, Row, Word
+from vbench.report.columns import CELL, CLIP, EFFICIENCY, LATENCY, PEAK, QUALITY, Column, Number, Row, Word
 from vbench.report.tables import Table
 
 
@@ -20,7 +20,9 @@ def techniques_table(frame: pd.DataFrame) -> Table:
         note="In training the latency is that of a whole step and its forward stands apart. Compilation starts from an "
         "empty cache and is in no latency. Distance: ||y - r|| / ||r|| with r of eager fp32, same weights and input. "
         "Saved: the state dict in a file. Times plain: the latency over that of eager fp32 without checkpointing and "
-        "accumulation, the same model, clip and mode.",
+        "accumulation on one rank, the same model, clip, mode and threads. Backward: the types of its products. Of "
+        "several ranks the latency is the slowest one's, bytes and GMACs are one's, and the efficiency is what they "
+        "take in over as many times what one rank does, each with a batch of its own.",
         data=techniques_frame(frame),
         columns=TECHNIQUES_COLUMNS,
     )
@@ -42,6 +44,9 @@ TECHNIQUES_COLUMNS: tuple[Column, ...] = (
     ("times plain", _figure(units.three_digits, "times_plain")),
     ("forward", _figure(units.seconds, "forward_median_s")),
     ("compilation", _figure(units.seconds, "compile_s")),
+    ("backward", Word("backward_dtypes")),
+    EFFICIENCY,
+    ("batch norm", Word("batch_norm")),
     ("distance", _figure(units.distance, "logit_error")),
     ("saved", _figure(units.size, "serialized_bytes")),
     PEAK,
