@@ -9,6 +9,8 @@ nox.options.sessions = ["tests", "lint"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = ("-c", "constraints.txt")
+BESIDE_EACH_OTHER = ("-n", "auto", "--dist", "loadfile")  # a process a core, and no test asks how long something takes
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # in each of them
 PEERS = ("torchvision==0.28.0", "pytorchvideo==0.1.5")  # without what they need: torch is there, and pinned
 
 
@@ -29,7 +31,7 @@ def sweep(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the suite; `nox -s tests -- -k divided` passes arguments on."""
     install(session, "tests")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *BESIDE_EACH_OTHER, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -37,7 +39,7 @@ def parity(session: nox.Session) -> None:
     """Compare the models with transformers, torchvision and pytorchvideo, weights copied across."""
     install(session, "parity")
     session.install("--no-deps", *PEERS, "timm>=1.0")
-    session.run("pytest", "tests/parity", *session.posargs)
+    session.run("pytest", *BESIDE_EACH_OTHER, "tests/parity", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(default=False)
