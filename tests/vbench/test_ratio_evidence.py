@@ -12,13 +12,14 @@ from torch import nn
 
 from vbench.analysis.claims import Limit
 from vbench.analysis.modelled import CONTEXT_BYTES
+from vbench.analysis.ratio import latency_ratios
 from vbench.cell import Cell
 from vbench.measure.catalog_counts import default_cell
 from vbench.measure.footprint import footprint_of_cell
 from vbench.measure.quantised import spared_bytes
 from vbench.measure.subject import build_network
 from vbench.measure.techniques import quantised_network
-from vbench.proof import ratios
+from vbench.proof import evidence, ratios
 
 NETWORK = "video_swin_t"
 
@@ -69,3 +70,17 @@ def test_a_step_holds_parameters_gradients_and_two_averages_and_less_under_autoc
 
 def test_nothing_asked_is_nothing_done() -> None:
     assert not any(work([]) for work in (ratios.longest, ratios.training_peaks, ratios.quantised_networks))
+
+
+def test_a_cell_stands_once_in_each_environment_so_that_every_pair_of_one_is_found(make):
+    """As after a second sweep with newer code into the same directory, which measured one of three cells again."""
+    first, second, third = (make.cell(model) for model in ("timesformer_b", "video_swin_t", "c3d"))
+    records = [make.measured(cell, 0.1) for cell in (first, second)]
+    records += [make.measured(cell, 0.2, environment="e2") for cell in (second, third)]
+    costs = evidence._in_each_environment(records, {name: make.environment(name) for name in ("e1", "e2")})
+    assert sorted(zip(costs["model"], costs["environment"], strict=True)) == sorted(
+        (record.cell.model, record.environment) for record in records
+    )
+    asked = {"model": second.model}
+    found = [latency_ratios(costs, asked, {"model": other.model}) for other in (first, second, third)]
+    assert [len(each) for each in found] == [1, 2, 1]

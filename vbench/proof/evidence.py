@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from vbench.analysis.claims import (
     KEPT_FRACTIONS,
@@ -54,9 +57,6 @@ from vbench.proof.ratios import longest, quantised_networks, training_peaks
 from vbench.results import Counted, Environment, Record
 from vbench_models.catalog import ARCHITECTURES
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def judge_by_counts(
     claims: Iterable[Claim], records: Sequence[Record] = (), environments: Mapping[str, Environment] | None = None
@@ -66,11 +66,11 @@ def judge_by_counts(
     `records`, from `environments`, add what was measured to the claims on what to choose.
     """
     claims = list(claims)
-    costs = _costs(claims, records, environments or {})
+    known, environments = [*records, *_counted(_cells_lacking(claims, records))], environments or {}
     evidence = Evidence(
         certificates={certificate.name: certificate for certificate in certify_each(keys_to_certify(claims))},
         counted=records_frame(counted_records(keys_to_count(claims)), {}),
-        selection=selection_frame(costs, published_frame()),
+        selection=selection_frame(records_frame(known, environments), published_frame()),
         core_by_fraction=core_by_fraction(KEPT_FRACTIONS),
         masked_strided_macs=masked_strided_macs(),
         full_macs=full_temporal_macs(),
@@ -83,7 +83,7 @@ def judge_by_counts(
         backward_dtypes=backward_dtypes(),
         autocast_dtype=str(AUTOCAST).removeprefix("torch."),
         quantised=Quantised(*quantised_block()),
-        costs=costs,
+        costs=_in_each_environment(known, environments),
         longest=longest(limits_to_search(claims)),
         training_peaks=training_peaks(cells_trained(claims)),
         quantised_networks=quantised_networks(keys_to_quantise(claims)),
@@ -98,10 +98,18 @@ def counted_records(keys: Sequence[str]) -> list[Counted]:
     return _counted([default_cell(key) for key in keys])
 
 
-def _costs(claims: Sequence[Claim], records: Sequence[Record], environments: Mapping[str, Environment]) -> pd.DataFrame:
-    """What the records hold, and what claims on choices and on ratios need beyond, counted now."""
-    cells = dict.fromkeys([*_missing_clips(claims, records), *_not_held(cells_to_count(claims), records)])
-    return records_frame([*records, *_counted(list(cells))], environments)
+def _cells_lacking(claims: Sequence[Claim], records: Sequence[Record]) -> list[Cell]:
+    """What claims on choices and on ratios need counted beyond the records, each cell once."""
+    return list(dict.fromkeys([*_missing_clips(claims, records), *_not_held(cells_to_count(claims), records)]))
+
+
+def _in_each_environment(records: Sequence[Record], environments: Mapping[str, Environment]) -> pd.DataFrame:
+    """A row for each cell in each environment: two latencies are set against each other within one alone."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[record.environment].append(record)
+    frames = [records_frame(group, environments) for group in groups.values()]
+    return pd.concat(frames, ignore_index=True) if frames else records_frame([], {})
 
 
 def _missing_clips(claims: Iterable[Claim], records: Iterable[Record]) -> list[Cell]:

@@ -111,7 +111,7 @@ class Evidence:
     backward_dtypes: tuple[str, ...] = ()  # of the products of a backward pass under autocast
     autocast_dtype: str = ""
     quantised: Quantised | None = None
-    costs: pd.DataFrame = field(default_factory=no_cells)  # the records' cells, and what the ratios need beyond
+    costs: pd.DataFrame = field(default_factory=no_cells)  # each cell in each environment, and what ratios need beyond
     longest: Mapping[Limit, int] = field(default_factory=dict)  # frames; 0: not even the shortest clip
     training_peaks: Mapping[Cell, int] = field(default_factory=dict)  # bytes, predicted
     quantised_networks: Mapping[str, Quantised] = field(default_factory=dict)

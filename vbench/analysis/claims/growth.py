@@ -53,7 +53,8 @@ def _scales_better(claim: Claim, evidence: Evidence) -> Judged:
 
 def _changes(cells: pd.DataFrame, metric: str, models: Sequence[str], axis: Axis = "frames") -> str:
     """Where the two models change places in one metric, with the lengths or the interval that bound it."""
-    series = comparable(cells[cells["model"].isin(models)], metric, axis)
+    latest = cells[cells["model"].isin(models)].drop_duplicates("cell", keep="last")
+    series = comparable(latest, metric, axis)
     if len(series) < 2:
         return f"not known at several lengths, {MEASURE}"
     found = [
