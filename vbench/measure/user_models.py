@@ -15,9 +15,10 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -121,13 +122,21 @@ def user_source_hash(name: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
+class _AsItIs(SourceFileLoader):
+    """Reads the source and no cached bytecode, which is taken for that of a file that changed twice in a second."""
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Nothing that bytecode could be held against."""
+        raise OSError(f"the bytecode of {path} is not to be trusted")
+
+
 def _module(place: str) -> ModuleType:
     if not place.endswith(".py"):
         _specification(place)
         return importlib.import_module(place)
     path = Path(place).resolve()
     name = f"vbench_user_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    specification = importlib.util.spec_from_file_location(name, path)
+    specification = importlib.util.spec_from_file_location(name, path, loader=_AsItIs(name, str(path)))
     if specification is None or specification.loader is None:
         raise UnknownNameError(f"cannot import {path}")
     module = sys.modules[name] = importlib.util.module_from_spec(specification)
