@@ -11,7 +11,7 @@ import sympy
 from vbench.analysis.latency_law import LatencyLaw
 from vbench.analysis.polynomial import SYMBOLS, Announce, Count, Derived, Extent, Line, derive, unheard
 from vbench.analysis.regimes import Regime, regimes
-from vbench.analysis.verdict import dominant_terms, judge, parse_claim
+from vbench.analysis.verdict import Verdict, dominant_terms, judge, parse_claim
 from vbench.errors import AxisError
 
 MEMORY_SIZES = (1, 2, 3, 4, 6, 8, 12, 16)  # lattice points along an axis
@@ -102,7 +102,7 @@ def certificate(
     claimed = parse_claim(claim) if claim else None
     core = _derived(lambda grid: figures(grid).attention_macs, hint, announce)
     total = _derived(lambda grid: figures(grid).macs, hint, announce)
-    verdict = judge(core and core.expression, claimed) if claimed is not None else None
+    verdict = _judged(core, total, claimed) if claimed is not None else None
     lattice = _common(core, total)
     return Certificate(
         name=name,
@@ -119,6 +119,13 @@ def certificate(
         attention_share=_shares(figures, core, total, share_grids, announce),
         memory=tuple(_memory(memory, lattice[0] if lattice else (1, 1, 1))) if memory else (),
     )
+
+
+def _judged(core: Derived | None, whole: Derived | None, claim: sympy.Expr) -> Verdict:
+    """The claim against the attention core; a module that multiplies no queries with keys against its whole cost."""
+    if core is None or core.expression != 0:
+        return judge(core and core.expression, claim)
+    return judge(whole and whole.expression, claim, cost="the whole, for want of an attention core,")
 
 
 def degrees_of(formula: str | None) -> Extent | None:

@@ -55,21 +55,21 @@ def parse_claim(text: str) -> sympy.Expr:
     return claim
 
 
-def judge(derived: sympy.Expr | None, claim: sympy.Expr) -> Verdict:
-    """The verdict on `claim` against the derived cost of the attention core; None: there is no polynomial."""
+def judge(derived: sympy.Expr | None, claim: sympy.Expr, *, cost: str = "the core") -> Verdict:
+    """The verdict on `claim` against the derived cost, in words `cost`; None: there is no polynomial."""
     if derived is None:
         return Verdict("not polynomial", "the count is no polynomial in T, H, W on any lattice that was tried")
     ratio = sympy.simplify(derived / claim)
     if not ratio.free_symbols and ratio != 0:
-        return Verdict("exact", f"the core is {ratio} times the claim")
+        return Verdict("exact", f"{cost} is {ratio} times the claim")
     bound = _polynomial_part(claim)
     if bound is None:
         return Verdict("not polynomial", "the claim is neither a polynomial nor one times a power of a logarithm")
     has_log = bound != sympy.expand(claim)
     if not _is_bounded(derived, bound):
-        return Verdict("under-states", _counter_example(derived, claim))
+        return Verdict("under-states", _counter_example(derived, claim, f"{cost} over the claim"))
     if has_log or not _is_bounded(bound, derived):
-        return Verdict("over-states", _counter_example(claim, derived, of="the claim over the core"))
+        return Verdict("over-states", _counter_example(claim, derived, f"the claim over {cost}"))
     return Verdict("same order", "each is at most a constant times the other, for all T, H, W >= 1")
 
 
@@ -114,10 +114,10 @@ def _covers(corners: Sequence[Powers], powers: Powers) -> bool:
     return bool(answer.status == 0)
 
 
-def _counter_example(above: sympy.Expr, below: sympy.Expr, of: str = "the core over the claim") -> str:
+def _counter_example(above: sympy.Expr, below: sympy.Expr, of: str) -> str:
     """The axis along which above / below grows without bound, and how far it gets."""
     if below == 0:
-        return "there is no attention core: it costs nothing"
+        return "there is nothing that costs anything"
     x = sympy.Symbol("x", positive=True)
     ratio = above / below
     for axis, direction in DIRECTIONS.items():

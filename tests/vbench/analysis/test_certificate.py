@@ -102,11 +102,12 @@ def test_a_core_without_a_law_leaves_the_whole_s_formula() -> None:
     assert (found.macs, found.lattice) == (str(TOKENS), (4, 1, 1))
 
 
-def test_a_network_without_attention_meets_no_claim_exactly() -> None:
-    found = certificate("planted", "frames and pixels", lambda g: Figures(math.prod(g), 0), claim="T*H*W")
-    assert found.attention_macs == "0"
-    assert found.verdict != "exact"
-    assert (found.latex, found.dominant) == ("0", "")
+@pytest.mark.parametrize(("claim", "word"), [("T*H*W", "exact"), ("T**2*H*W", "over-states"), ("T*H", "under-states")])
+def test_what_has_no_attention_is_held_against_its_whole_cost_and_says_so(claim: str, word: str) -> None:
+    found = certificate("planted", "frames and pixels", lambda g: Figures(3 * math.prod(g), 0), claim=claim)
+    assert (found.attention_macs, found.latex, found.dominant) == ("0", "0", "")
+    assert found.verdict == word
+    assert "the whole, for want of an attention core," in found.reason
 
 
 def test_a_claim_that_is_none_is_refused_before_anything_is_counted() -> None:
