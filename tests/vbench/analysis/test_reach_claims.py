@@ -101,6 +101,16 @@ def test_a_rate_is_work_over_time_and_not_time_alone(make) -> None:
     assert judge("X12", Evidence(costs=cells)).verdict == "agrees"  # half the time, but a quarter of the work
 
 
+def test_the_bare_attention_decides_and_its_projections_stand_beside(make) -> None:
+    grid = {"frames": 8, "size": 14, "unit": "tokens"}
+    bare = (("core:axial", 0.04, 1.0, grid), ("core:divided", 0.02, 1.0, grid))
+    whole = (("axial", 0.1, 1.0, grid), ("divided", 0.1, 1.0, grid))
+    judged = judge("X12", Evidence(costs=timed(make, *whole, *bare)))
+    assert judged.verdict == "agrees"
+    assert "with what stands around it: axial" in judged.evidence
+    assert judge("X12", Evidence(costs=timed(make, *whole))).verdict == "undecided"
+
+
 def test_two_patterns_on_two_grids_say_nothing_of_each_other(make) -> None:
     one, other = ({"frames": frames, "size": 14, "unit": "tokens"} for frames in (8, 16))
     cells = timed(make, ("core:axial", 0.01, 1.0, one), ("core:divided", 0.02, 1.0, other))

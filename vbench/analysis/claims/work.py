@@ -31,19 +31,26 @@ Row = Any
 
 
 def _fraction_of_peak(claim: Claim, evidence: Evidence) -> Judged:
-    """The rates of two patterns on one grid: both are fractions of the same peak, so that their ratio needs no peak."""
+    """The rates of two patterns on one grid: both are fractions of the same peak, so that their ratio needs no peak.
+
+    The barest form that was measured decides: around it, projections run at the same rate in both.
+    """
     slow, quick = claim.keys
-    timed = [
-        one for form in FORMS for one in latency_ratios(evidence.costs, {"model": form + slow}, {"model": form + quick})
-    ]
-    if not timed:
+    by_form = [latency_ratios(evidence.costs, {"model": form + slow}, {"model": form + quick}) for form in FORMS]
+    deciding, *beside = [found for found in by_form if found] or [[]]
+    if not deciding:
         return undecided(claim, f"latencies of {slow} and {quick} on one grid in one environment", MEASURE)
-    rates = [_rate_ratio(one) for one in timed]
+    rates = [_rate_ratio(one) for one in deciding]
     word = worst(AGREES if rate.high < 1 else CONTRADICTED if rate.low > 1 else UNDECIDED for rate in rates)
-    derived = "; ".join(f"{_grid(one.first)}: {_rate(one.first)} against {_rate(one.second)}" for one in timed)
-    said = [f"{_grid(one.first)} {times(rate)}" for one, rate in zip(timed, rates, strict=True)]
+    derived = "; ".join(f"{_grid(one.first)}: {_rate(one.first)} against {_rate(one.second)}" for one in deciding)
+    said = f"its rate over the other's: {_rates(deciding)}"
+    said += "".join(f"; with what stands around it: {_rates(found)}" for found in beside)
     more = f"; would be decided by {MORE}" if word == UNDECIDED else ""
-    return verdict_on(claim, word, derived, f"its rate over the other's: {joined(said)}{more}", MEASURE)
+    return verdict_on(claim, word, derived, f"{said}{more}", MEASURE)
+
+
+def _rates(timed: Sequence[Timed]) -> str:
+    return joined(f"{_grid(one.first)} {times(_rate_ratio(one))}" for one in timed)
 
 
 def _rate_ratio(timed: Timed) -> Interval:
