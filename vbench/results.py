@@ -130,6 +130,19 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PairedCells:
+    """Two cells that ran in turn in fresh pairs of processes: what each pair says, and the interval over pairs."""
+
+    first: str  # cell ids
+    second: str
+    hardware: str
+    environment: str  # fingerprint
+    log_ratios: tuple[float, ...]  # of each pair: log(time of the first / time of the second)
+    ratio: tuple[float, float, float]  # the estimate, and its interval
+    elapsed_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Counted:
     """A cell that was counted, not run."""
 

@@ -1,9 +1,9 @@
 """The store of a sweep: `records.jsonl`, one line a record; read, resumed and repaired here.
 
-Beside it stand `environments.jsonl` and, while a sweep is under way, `journal.jsonl` with the processes of the cell in
-hand, so that a kill loses no more than the process that it hits, and `counts.jsonl` with what was counted of cells
-that have not run yet. Processes, measured and failed records are flushed to the disk one by one; counts and counted
-records, which cost less to make than a flush, are not.
+Beside it stand `environments.jsonl`, `pairs.jsonl` with what interleaved pairs of two cells said, and, while a sweep is
+under way, `journal.jsonl` with the processes of the cell in hand, so that a kill loses no more than the process that it
+hits, and `counts.jsonl` with what was counted of cells that have not run yet. Processes, pairs, measured and failed
+records are flushed to the disk one by one; counts and counted records, which cost less to make than a flush, are not.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from vbench.errors import StoreError
 from vbench.results import (
     Counts,
     Environment,
+    PairedCells,
     ProcessRun,
     Record,
     counts_from_json,
@@ -30,8 +31,8 @@ from vbench.results import (
     record_to_json,
 )
 
-RECORDS, ENVIRONMENTS, JOURNAL, COUNTS, LEFT_OUT = (
-    "records.jsonl", "environments.jsonl", "journal.jsonl", "counts.jsonl", "left_out.txt",
+RECORDS, ENVIRONMENTS, JOURNAL, COUNTS, LEFT_OUT, PAIRS = (
+    "records.jsonl", "environments.jsonl", "journal.jsonl", "counts.jsonl", "left_out.txt", "pairs.jsonl",
 )  # fmt: skip
 
 MEASURED_ONCE = ("floor_bytes", "matmul_flops_per_second", "copy_bytes_per_second")  # of an environment
@@ -110,6 +111,19 @@ class Store:
         """Write down what a cell costs, so that a resumed sweep need not count it again."""
         self._files.append(COUNTS, [_line({"id": cell_id, "code": code, "counts": asdict(counts)})], flush=False)
 
+    def pairs(self) -> list[PairedCells]:
+        """The cells that ran in interleaved pairs, oldest first."""
+        found = []
+        for entry in self._documents(PAIRS, ("first", "second", "log_ratios", "ratio")):
+            with suppress(TypeError):  # another version's
+                lists = {name: tuple(entry[name]) for name in ("log_ratios", "ratio")}
+                found.append(PairedCells(**{**entry, **lists}))
+        return found
+
+    def add_pairs(self, pairs: PairedCells) -> None:
+        """Write down what the pairs of two cells said."""
+        self._files.append(PAIRS, [_line(asdict(pairs))], flush=True)
+
     def write_left_out(self, cells: Sequence[str]) -> None:
         """Write the ids of the cells that the budget left out; where there are none, drop that file and the counts."""
         if not cells:
@@ -127,7 +141,7 @@ class Store:
             StoreError: the directory cannot be written or is full, or another sweep holds it.
         """
         with self._files.held():
-            yield [word for name in (ENVIRONMENTS, JOURNAL, COUNTS) for word in self._files.mend(name)]
+            yield [word for name in (ENVIRONMENTS, JOURNAL, COUNTS, PAIRS) for word in self._files.mend(name)]
 
     def _distinct(self, on_rubbish: Callable[[int, str], object], *, torn_end: bool) -> Iterator[Record]:
         """The records, each once: a copy of a line is no second observation."""

@@ -12,7 +12,7 @@ from torch import nn
 
 from vbench.analysis.claims import Limit
 from vbench.analysis.modelled import CONTEXT_BYTES
-from vbench.analysis.ratio import latency_ratios
+from vbench.analysis.ratio import PairedRatios, latency_ratios
 from vbench.cell import Cell
 from vbench.measure.catalog_counts import default_cell
 from vbench.measure.footprint import footprint_of_cell
@@ -82,5 +82,5 @@ def test_a_cell_stands_once_in_each_environment_so_that_every_pair_of_one_is_fou
         (record.cell.model, record.environment) for record in records
     )
     asked = {"model": second.model}
-    found = [latency_ratios(costs, asked, {"model": other.model}) for other in (first, second, third)]
+    found = [latency_ratios(costs, asked, {"model": other.model}, PairedRatios()) for other in (first, second, third)]
     assert [len(each) for each in found] == [1, 2, 1]

@@ -3,19 +3,21 @@
 The ratio of two counts is exact. That of two latencies has an interval: the half-widths of both, on logarithms, are
 independent errors and add in quadrature. They must come from one environment, that is one machine in one state of its
 software. A cell that was measured while the machine was not quiet may be off by what separates the machine's states,
-and its interval reaches as much further (`vbench.analysis.certainty`).
+and its interval reaches as much further (`vbench.analysis.certainty`). Where two cells ran in turn, in pairs of
+processes, neither mood nor neighbour is in their ratio, and that ratio stands.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from vbench.analysis.certainty import CLEAN, STATES
+from vbench.results import PairedCells
 from vbench.stats import UNKNOWN, Interval
 
 AXES = (
@@ -58,16 +60,38 @@ class Timed(NamedTuple):
     first: Row
     second: Row
     ratio: Interval
+    pairs: int = 0  # interleaved, that the ratio comes from; 0: from the cells' own latencies
 
 
-def latency_ratios(cells: pd.DataFrame, first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Timed]:
-    """The ratios of latencies of all `pairs` that were measured in one environment, with as many threads."""
+class PairedRatios:
+    """What interleaved pairs said of two cells, by far the surer answer; and which two were looked for."""
+
+    def __init__(self, found: Iterable[PairedCells] = ()) -> None:
+        self._found = {(one.first, one.second, one.hardware): one for one in found}
+        self.wanted: dict[tuple[str, str], None] = {}
+
+    def timed(self, first: Row, second: Row) -> Timed | None:
+        """The ratio that pairs gave on the cells' hardware; None where there were none."""
+        self.wanted[first.cell, second.cell] = None
+        found = self._found.get((first.cell, second.cell, first.hardware))
+        return Timed(first, second, Interval(*found.ratio), len(found.log_ratios)) if found else None
+
+
+def latency_ratios(
+    cells: pd.DataFrame, first: Mapping[str, Any], second: Mapping[str, Any], paired: PairedRatios
+) -> list[Timed]:
+    """The ratios of latencies of all `pairs` that were measured in one environment, with as many threads.
+
+    What interleaved pairs said of two cells stands for all their latencies.
+    """
     measured = cells[cells["status"] == "measured"]
-    return [
-        Timed(one, other, latency_ratio(one, other))
-        for one, other in pairs(measured, first, second)
-        if _where(one) == _where(other)
-    ]
+    found: dict[tuple[str, ...], Timed] = {}
+    for one, other in pairs(measured, first, second):
+        if _where(one) == _where(other):
+            surer = paired.timed(one, other)
+            place = (one.cell, other.cell, one.hardware if surer else one.environment)
+            found[place] = surer or Timed(one, other, latency_ratio(one, other))
+    return list(found.values())
 
 
 def _where(row: Row) -> tuple[str, str]:

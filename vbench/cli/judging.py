@@ -10,6 +10,8 @@ import typer
 
 from vbench.cli.options import CHANGED, AsJson, Out, Records, Strict
 from vbench.cli.output import console, print_json, records_directory, records_of
+from vbench.errors import AxisError
+from vbench.units import parse_duration_s
 
 CERTIFICATES = Path("reports/certificates")
 
@@ -48,17 +50,29 @@ def certify(
         sys.exit(CHANGED)
 
 
-def claims(records: Records = None, out: Out = None, strict: Strict = False, as_json: AsJson = False) -> None:
+def claims(
+    records: Records = None,
+    pairs: Annotated[str | None, typer.Option(help="First run in turn what claims compare in time, as in 20m.")] = None,
+    out: Out = None,
+    strict: Strict = False,
+    as_json: AsJson = False,
+) -> None:
     """Judge the literature's claims, each with what was derived or counted and the evidence.
 
-    What no formula decides is looked up in the records, and where they do not hold it counted now.
+    What no formula decides is looked up in the records, and where they do not hold it counted now. With --pairs, the
+    measured cells that claims set against each other in time run in interleaved pairs of fresh processes, which is
+    kept beside the records.
     """
     from vbench.analysis.claims import read_claims
     from vbench.proof import judge_by_counts
     from vbench.report.certificates import claims_markdown, claims_table
     from vbench.report.claims import write_judged
+    from vbench.store import Store
 
-    judged = judge_by_counts(read_claims(), *records_of(records_directory(records)))
+    directory = records_directory(records)
+    if pairs is not None:
+        _run_pairs(records, pairs)
+    judged = judge_by_counts(read_claims(), *records_of(directory), Store(directory).pairs())
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         (out / "claims.md").write_text(claims_markdown(judged), encoding="utf-8")
@@ -69,3 +83,25 @@ def claims(records: Records = None, out: Out = None, strict: Strict = False, as_
         console().print(claims_table(judged))
     if strict and any(entry.verdict in ("under-states", "contradicted") for entry in judged):
         sys.exit(CHANGED)
+
+
+def _run_pairs(directory: Path | None, budget: str) -> None:
+    """Run in turn what the claims compare in time and has not yet been run so, and keep it with the records.
+
+    Raises:
+        AxisError: no directory was named: what is measured is not to end up in the reference.
+    """
+    from vbench.analysis.claims import read_claims
+    from vbench.comparing.pairings import paired
+    from vbench.proof import pairs_wanted
+    from vbench.store import Store
+
+    if directory is None:
+        raise AxisError("--pairs wants --records DIR, where what it measures is kept")
+    budget_s, store = parse_duration_s(budget), Store(directory)
+    with store.writing():
+        known = {(done.first, done.second) for done in store.pairs()}
+        wanted = pairs_wanted(read_claims(), *records_of(directory))
+        left = [both for both in wanted if (both[0].id, both[1].id) not in known]
+        for done in paired(left, budget_s, lambda line: print(line, file=sys.stderr, flush=True)):
+            store.add_pairs(done)

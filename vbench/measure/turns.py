@@ -45,6 +45,11 @@ class Side:
     source: Source | None = None  # None: the code as it is installed
 
 
+def can_take_turns(cell: Cell) -> bool:
+    """Whether a side's process can run the cell: a forward in eager mode, of one process."""
+    return cell.mode == "infer" and cell.backend == "eager" and cell.ranks == 1
+
+
 def enter_side(task: str, connection: Connection, side: Side, *arguments: Any) -> None:
     """Run `count` or `serve` for one side; the first thing a fresh process does."""
     if side.source is not None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from vbench.analysis.claims import (
     KEPT_FRACTIONS,
+    TIMED_METHODS,
     Blindness,
     Claim,
     Evidence,
@@ -32,6 +33,7 @@ from vbench.analysis.claims import (
 from vbench.analysis.comparison import published_frame
 from vbench.analysis.frame import records_frame
 from vbench.analysis.mechanisms import mechanism_claims
+from vbench.analysis.ratio import PairedRatios
 from vbench.analysis.selection import selection_frame
 from vbench.cell import Cell
 from vbench.measure.catalog_counts import default_cell
@@ -50,20 +52,23 @@ from vbench.measure.sketches import (
 from vbench.measure.streams import stream_costs
 from vbench.measure.subject import subject_of
 from vbench.measure.techniques import AUTOCAST, backward_dtypes, quantised_block
+from vbench.measure.turns import can_take_turns
 from vbench.measure.worker import counts_of
 from vbench.proof.certification import certify_each
 from vbench.proof.crew import crew
 from vbench.proof.ratios import longest, quantised_networks, training_peaks
-from vbench.results import Counted, Environment, Record
+from vbench.results import Counted, Environment, PairedCells, Record
 from vbench_models.catalog import ARCHITECTURES
 
 
 def judge_by_counts(
-    claims: Iterable[Claim], records: Sequence[Record] = (), environments: Mapping[str, Environment] | None = None
-) -> list[Judged]:
+    claims: Iterable[Claim], records: Sequence[Record] = (), environments: Mapping[str, Environment] | None = None,
+    paired: Iterable[PairedCells] = (),
+) -> list[Judged]:  # fmt: skip
     """Every claim with its verdict; certifies and counts the systems that the claims speak of.
 
-    `records`, from `environments`, add what was measured to the claims on what to choose.
+    `records`, from `environments`, add what was measured to the claims on what to choose, and cells that ran in
+    interleaved pairs what time says of ratios.
     """
     claims = list(claims)
     known, environments = [*records, *_counted(_cells_lacking(claims, records))], environments or {}
@@ -84,6 +89,7 @@ def judge_by_counts(
         autocast_dtype=str(AUTOCAST).removeprefix("torch."),
         quantised=Quantised(*quantised_block()),
         costs=_in_each_environment(known, environments),
+        paired=PairedRatios(paired),
         longest=longest(limits_to_search(claims)),
         training_peaks=training_peaks(cells_trained(claims)),
         quantised_networks=quantised_networks(keys_to_quantise(claims)),
@@ -91,6 +97,20 @@ def judge_by_counts(
         gated_macs=gated_by_fraction(KEPT_FRACTIONS),
     )
     return judge_claims(claims, evidence)
+
+
+def pairs_wanted(
+    claims: Iterable[Claim], records: Sequence[Record], environments: Mapping[str, Environment]
+) -> list[tuple[Cell, Cell]]:
+    """The measured cells that the claims set against each other in time, and that interleaved pairs can run."""
+    claims = [claim for claim in claims if claim.method in TIMED_METHODS]
+    known = [*records, *_counted(_cells_lacking(claims, records))]
+    gated = gated_by_fraction(KEPT_FRACTIONS)
+    evidence = Evidence(costs=_in_each_environment(known, environments), gated_macs=gated)
+    judge_claims(claims, evidence)
+    cells = {record.cell.id: record.cell for record in records}
+    wanted = [(cells[first], cells[second]) for first, second in evidence.paired.wanted]
+    return [both for both in wanted if all(map(can_take_turns, both))]
 
 
 def counted_records(keys: Sequence[str]) -> list[Counted]:

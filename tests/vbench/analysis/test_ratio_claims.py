@@ -19,7 +19,7 @@ from vbench.analysis.claims import (
     read_claims,
 )
 from vbench.analysis.claims.band import band_of, word_on
-from vbench.analysis.ratio import exact_ratio, latency_ratio, latency_ratios, pairs, scaled
+from vbench.analysis.ratio import PairedRatios, exact_ratio, latency_ratio, latency_ratios, pairs, scaled
 from vbench.grid import read_grid
 from vbench.measure.subject import known_facts
 from vbench.stats import Interval, median_interval
@@ -131,7 +131,7 @@ def test_a_mixed_clip_is_another_cell(make):
 def test_latencies_of_two_environments_are_no_pair(make):
     here, there = ran(make, make.cell(frames=8), 1.0), ran(make, make.cell(frames=4), 1.0, environment="e2")
     frame = make.frame([here, there])
-    assert latency_ratios(frame, {"frames": 8}, {"frames": 4}) == []
+    assert latency_ratios(frame, {"frames": 8}, {"frames": 4}, PairedRatios()) == []
     assert len(pairs(frame, {"frames": 8}, {"frames": 4})) == 1
 
 

@@ -44,6 +44,9 @@ METHODS: dict[str, Callable[[Claim, Evidence], Judged]] = {
 }
 
 
+TIMED_METHODS = (*RATIO_METHODS, *SAVING_METHODS, *WORK_METHODS)  # that set latencies against each other
+
+
 def judge_claims(claims: Iterable[Claim], evidence: Evidence) -> list[Judged]:
     """Every claim with its verdict."""
     return [METHODS[claim.method](claim, evidence) for claim in claims]
@@ -93,6 +96,7 @@ def _keys(claims: Iterable[Claim], methods: Iterable[str]) -> list[str]:
 __all__ = [
     "KEPT_FRACTIONS",
     "METHODS",
+    "TIMED_METHODS",
     "Blindness",
     "Claim",
     "Evidence",

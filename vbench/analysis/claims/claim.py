@@ -11,6 +11,7 @@ import pandas as pd
 
 from vbench.analysis.certificate import Certificate
 from vbench.analysis.frame import records_frame
+from vbench.analysis.ratio import PairedRatios
 from vbench.cell import Cell
 
 KEPT_FRACTIONS = (0.125, 0.25, 0.5, 1.0)
@@ -112,6 +113,7 @@ class Evidence:
     autocast_dtype: str = ""
     quantised: Quantised | None = None
     costs: pd.DataFrame = field(default_factory=no_cells)  # each cell in each environment, and what ratios need beyond
+    paired: PairedRatios = field(default_factory=PairedRatios)  # of two cells each
     longest: Mapping[Limit, int] = field(default_factory=dict)  # frames; 0: not even the shortest clip
     training_peaks: Mapping[Cell, int] = field(default_factory=dict)  # bytes, predicted
     quantised_networks: Mapping[str, Quantised] = field(default_factory=dict)

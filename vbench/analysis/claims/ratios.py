@@ -18,7 +18,7 @@ from vbench import units
 from vbench.analysis.claims.band import UNDECIDED, best, times, word_on, worst
 from vbench.analysis.claims.claim import Claim, Evidence, Judged, joined, undecided, verdict_on
 from vbench.analysis.comparison import at_clip, default_setting, k400_rows, published_frame
-from vbench.analysis.ratio import Timed, exact_ratio, latency_ratios, scaled
+from vbench.analysis.ratio import PairedRatios, Timed, exact_ratio, latency_ratios, scaled
 from vbench.cell import Cell
 from vbench.stats import Interval
 
@@ -28,8 +28,8 @@ LENGTHS = {SPEED_UP: (16, 32, 64), LONGER: (8, 16, 32, 128)}  # frames whose mul
 GROWTHS = ((8, 32), (16, 32), (32, 128))  # the first is the claim's: four times the frames
 PRINTED_S = {"vivit_b_16x2": 58.9e-3, "vivit_b_16x2_fe": 17.4e-3}  # ViViT paper, Table 2, 32 frames on a TPU-v3
 PRINTED_FLOPS = (0.59e12, 1.97e12)  # of a video: TimeSformer and SlowFast R50, TimeSformer paper, Table 2
-MEASURE = "vbench sweep --preset claims; vbench claims --records reports/claims"
-MORE = "a longer measurement: more processes, a quieter machine"
+MEASURE = "vbench sweep --preset claims; vbench claims --records reports/claims --pairs 30m"
+MORE = "interleaved pairs (--pairs), or a longer measurement on a quieter machine"
 
 
 def _factorised_speed_up(claim: Claim, evidence: Evidence) -> Judged:
@@ -42,7 +42,7 @@ def _factorised_speed_up(claim: Claim, evidence: Evidence) -> Judged:
         f"the paper prints {units.seconds(PRINTED_S[slow])} and {units.seconds(PRINTED_S[fast])} at 32 frames, "
         f"{times(exact_ratio(PRINTED_S[slow], PRINTED_S[fast]))}"
     )
-    timed = latency_ratios(plain, {"model": slow}, {"model": fast})
+    timed = latency_ratios(plain, {"model": slow}, {"model": fast}, evidence.paired)
     return by_time(claim, timed, f"latency over that of {fast}", beside)
 
 
@@ -66,7 +66,12 @@ def _not_timed(claim: Claim, beside: str) -> Judged:
 def where(timed: Timed) -> str:
     """The first cell's model, its clip and the machine of two latencies."""
     row = timed.first
-    return f"{row.model} {units.extent(row.frames, row.height, row.width)} on {row.hardware}"
+    return f"{row.model} {units.extent(row.frames, row.height, row.width)} on {row.hardware}{in_pairs(timed)}"
+
+
+def in_pairs(timed: Timed) -> str:
+    """How the ratio came about, where it is more than two latencies."""
+    return f" in {timed.pairs} interleaved pairs" if timed.pairs else ""
 
 
 def _open(word: str) -> str:
@@ -97,7 +102,7 @@ def _cost_of_longer_clips(claim: Claim, evidence: Evidence) -> Judged:
     """How many times more four times the frames cost, in multiply-adds, and in latency where it was measured."""
     plain = default_setting(evidence.costs)
     grown = {key: [_growth(plain, key, *lengths) for lengths in GROWTHS] for key in claim.keys}
-    timed = {key: _longer_over_shorter(plain, key) for key in claim.keys}
+    timed = {key: _longer_over_shorter(plain, key, evidence.paired) for key in claim.keys}
     known = [key for key in claim.keys if math.isfinite(grown[key][0].estimate)]
     again = f"{count(claim.keys[0], GROWTHS[0][1])}; {MEASURE}"
     if not known:
@@ -117,9 +122,9 @@ def _growth(plain: pd.DataFrame, key: str, short: int, long: int) -> Interval:
     return exact_ratio(_macs(plain, key, long), _macs(plain, key, short))
 
 
-def _longer_over_shorter(plain: pd.DataFrame, key: str) -> list[Timed]:
+def _longer_over_shorter(plain: pd.DataFrame, key: str, paired: PairedRatios) -> list[Timed]:
     short, long = GROWTHS[0]
-    return latency_ratios(plain[plain["model"] == key], {"frames": long}, {"frames": short})
+    return latency_ratios(plain[plain["model"] == key], {"frames": long}, {"frames": short}, paired)
 
 
 def _growth_text(ratios: Sequence[Interval]) -> str:
@@ -139,13 +144,15 @@ def _speed_up_a_video(claim: Claim, evidence: Evidence) -> Judged:
     views = {rival["key"]: _views(rival) / _views(ours) for rival in rivals}
     macs = {one["key"]: _macs_at(plain, one["key"], one) for one in (ours, *rivals)}
     counted = {key: exact_ratio(macs[key], macs[ours["key"]]) for key in views}
-    timed = {rival["key"]: latency_ratios(plain, axes_of(rival), axes_of(ours)) for rival in rivals}
+    timed = {rival["key"]: latency_ratios(plain, axes_of(rival), axes_of(ours), evidence.paired) for rival in rivals}
     beside = f"multiply-adds over those of {ours['key']}: {_by_rival(counted, views)}; {_printed_flops()}"
     measured = [(key, one) for key, found in timed.items() for one in found]
     if not measured:
         return _not_timed(claim, beside)
     word = best(word_on(claim.claimed, scaled(one.ratio, views[key])) for key, one in measured)
-    told = "; ".join(f"{_of_views(key, one.ratio, views[key])}, on {one.first.hardware}" for key, one in measured)
+    told = "; ".join(
+        f"{_of_views(key, one.ratio, views[key])}, on {one.first.hardware}{in_pairs(one)}" for key, one in measured
+    )
     derived = f"latency over that of {ours['key']}: {told}"
     return verdict_on(claim, word, derived, f"{beside}{_open(word)}", MEASURE)
 

@@ -39,7 +39,7 @@ def _autocast_memory(claim: Claim, evidence: Evidence) -> Judged:
     word = worst(word_on(claim.claimed, ratio) for ratio in ratios.values())
     reason = "peaks of a training step, predicted: parameters, gradients and AdamW's averages stay in fp32"
     again = f"vbench count {claim.keys[0]} --mode train --precision bf16 --batch {BATCHES[-1]}"
-    return verdict_on(claim, word, derived, f"{reason}; {_measured_peaks(claim, evidence.costs)}", again)
+    return verdict_on(claim, word, derived, f"{reason}; {_measured_peaks(claim, evidence)}", again)
 
 
 def cells_trained(claims: Iterable[Claim]) -> list[Cell]:
@@ -65,26 +65,29 @@ def _sizes(both: Sequence[float]) -> str:
     return " and ".join(map(units.size, both))
 
 
-def _measured_peaks(claim: Claim, costs: pd.DataFrame) -> str:
+def _measured_peaks(claim: Claim, evidence: Evidence) -> str:
     """What the processes of measured steps occupied, everything included."""
     said = [
         f"{where(one)} {times(exact_ratio(one.first.peak_memory_bytes, one.second.peak_memory_bytes))}"
-        for one in _in_half_precision(claim, costs)
+        for one in _in_half_precision(claim, evidence)
     ]
     return f"whole processes of measured steps: {joined(said) or f'none, {MEASURE}'}"
 
 
-def _in_half_precision(claim: Claim, costs: pd.DataFrame) -> list[Timed]:
+def _in_half_precision(claim: Claim, evidence: Evidence) -> list[Timed]:
     """The steps that were measured in fp32 and under autocast."""
+    costs = evidence.costs
     steps = costs[(costs["mode"] == "train") & costs["model"].isin(claim.keys)]
     return [
-        one for half in HALF_PRECISIONS for one in latency_ratios(steps, {"precision": "fp32"}, {"precision": half})
+        one
+        for half in HALF_PRECISIONS
+        for one in latency_ratios(steps, {"precision": "fp32"}, {"precision": half}, evidence.paired)
     ]
 
 
 def _autocast_speed_up(claim: Claim, evidence: Evidence) -> Judged:
     """How many times as long a step takes in fp32: the claim is on accelerators, and what a CPU gives is beside it."""
-    timed = _in_half_precision(claim, evidence.costs)
+    timed = _in_half_precision(claim, evidence)
     on_cuda = [one for one in timed if one.first.device == "cuda"]
     on_cpu = [one for one in timed if one.first.device == "cpu"]
     given = f"a CPU gives: {_told(on_cpu) or f'not measured, {MEASURE}'}"
@@ -110,7 +113,7 @@ def _checkpointed_length(claim: Claim, evidence: Evidence) -> Judged:
         return undecided(claim, f"the longest clips of {joined(claim.keys)} that can be trained in {_memory()}")
     word = worst(word_on(claim.claimed, ratio) for *_, ratio in found.values())
     derived = "; ".join(f"{key}: {a} frames without, {b} with, {times(ratio)}" for key, (a, b, ratio) in found.items())
-    timed = latency_ratios(_steps(claim, evidence), {"checkpointing": True}, {"checkpointing": False})
+    timed = latency_ratios(_steps(claim, evidence), {"checkpointing": True}, {"checkpointing": False}, evidence.paired)
     price = "; ".join(f"{where(one)} {times(one.ratio)}" for one in timed)
     reason = f"in {_memory()}, predicted, fp32, batch 1; its price in time: {price or f'not measured, {MEASURE}'}"
     return verdict_on(claim, word, derived, reason, f"vbench claims; {MEASURE}")
@@ -142,7 +145,7 @@ def _quantised_speed_up(claim: Claim, evidence: Evidence) -> Judged:
     """How many times as long a forward takes in fp32 as with dynamic INT8, on a CPU, where its kernels are."""
     costs = evidence.costs
     forwards = costs[(costs["mode"] == "infer") & (costs["device"] == "cpu") & costs["model"].isin(claim.keys)]
-    timed = latency_ratios(forwards, {"precision": "fp32"}, {"precision": "int8"})
+    timed = latency_ratios(forwards, {"precision": "fp32"}, {"precision": "int8"}, evidence.paired)
     off = joined(f"{one.first.model} {units.distance(one.second.logit_error)}" for one in timed)
     beside = "only linear layers multiply 8-bit integers, attention's own products stay in fp32"
     return by_time(claim, timed, "latency over that of INT8", f"{beside}; logits off by {off}" if timed else beside)

@@ -10,12 +10,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import pandas as pd
-
 from vbench import units
 from vbench.analysis.claims.band import AGREES, CONTRADICTED, UNDECIDED, times, worst
 from vbench.analysis.claims.claim import Claim, Evidence, Judged, data, joined, undecided, verdict_on
-from vbench.analysis.claims.ratios import MEASURE, MORE
+from vbench.analysis.claims.ratios import MEASURE, MORE, in_pairs
 from vbench.analysis.comparison import at_clip, default_setting
 from vbench.analysis.ratio import Timed, exact_ratio, latency_ratio, latency_ratios, pairs
 from vbench.cell import Cell
@@ -36,7 +34,10 @@ def _fraction_of_peak(claim: Claim, evidence: Evidence) -> Judged:
     The barest form that was measured decides: around it, projections run at the same rate in both.
     """
     slow, quick = claim.keys
-    by_form = [latency_ratios(evidence.costs, {"model": form + slow}, {"model": form + quick}) for form in FORMS]
+    by_form = [
+        latency_ratios(evidence.costs, {"model": form + slow}, {"model": form + quick}, evidence.paired)
+        for form in FORMS
+    ]
     deciding, *beside = [found for found in by_form if found] or [[]]
     if not deciding:
         return undecided(claim, f"latencies of {slow} and {quick} on one grid in one environment", MEASURE)
@@ -77,7 +78,7 @@ def _order_of_attentions(claim: Claim, evidence: Evidence) -> Judged:
         return undecided(claim, f"the multiply-adds of {joined(claim.keys)}", _count(claim.keys))
     first, second = claim.keys
     derived = "; ".join(f"{key} {units.macs(macs)}" for key, macs in zip(claim.keys, counted, strict=True))
-    timed = latency_ratios(evidence.costs, {"model": first}, {"model": second})
+    timed = latency_ratios(evidence.costs, {"model": first}, {"model": second}, evidence.paired)
     cost = f"{first} over {second} in time: {_all(timed)}"
     found = f"{reading['found']} ({reading['source']}); accuracy is quoted, not measured; {cost}"
     return verdict_on(claim, str(reading["verdict"]), derived, found, _count(claim.keys))
@@ -93,7 +94,9 @@ def _all(timed: Sequence[Timed]) -> str:
 
 def _at(timed: Timed) -> str:
     row = timed.first
-    return f"{times(timed.ratio)} at {units.extent(row.frames, row.height, row.width)} on {row.hardware}"
+    return (
+        f"{times(timed.ratio)} at {units.extent(row.frames, row.height, row.width)} on {row.hardware}{in_pairs(timed)}"
+    )
 
 
 def _macs(evidence: Evidence, key: str) -> float:
@@ -108,7 +111,7 @@ def _convolutional_stem(claim: Claim, evidence: Evidence) -> Judged:
     of_macs, again = exact_ratio(*(_macs(evidence, key) for key in claim.keys)), f"{_count(claim.keys)}; {MEASURE}"
     if math.isnan(of_macs.estimate):
         return undecided(claim, f"the multiply-adds of {hybrid} and {pure} at one clip", again)
-    timed = latency_ratios(default_setting(evidence.costs), {"model": hybrid}, {"model": pure})
+    timed = latency_ratios(default_setting(evidence.costs), {"model": hybrid}, {"model": pure}, evidence.paired)
     derived = f"{hybrid} over {pure}: {times(of_macs)} in multiply-adds at {units.extent(*CLIP.values())}"
     derived += f"; in time {joined(_at(one) for one in timed)}" if timed else ""
     word = worst(_below_one(ratio) for ratio in (of_macs, *(one.ratio for one in timed)))
@@ -143,17 +146,18 @@ def _gated_frames(claim: Claim, evidence: Evidence) -> Judged:
     )
     follow = [form for form, share in left.items() if share <= FOLLOWS * low / high]
     reason = f"the cost follows the kept frames where they are {joined(follow) or 'neither masked nor gathered'}"
-    timed = _on_one_machine(evidence.costs, claim.keys[0], MASKED)
+    timed = _on_one_machine(evidence, claim.keys[0], MASKED)
     reason += f"; the printed sketch masks; gathered over masked in time, half of the frames kept: {_all(timed)}"
     word = AGREES if "masked" in follow else CONTRADICTED
     return verdict_on(claim, word, derived, reason, f"vbench claims; {MEASURE}")
 
 
-def _on_one_machine(cells: pd.DataFrame, first: str, second: str) -> list[Timed]:
+def _on_one_machine(evidence: Evidence, first: str, second: str) -> list[Timed]:
     """Pairs of latencies of one machine: code outside the catalog has an environment of its own."""
+    cells = evidence.costs
     found = pairs(cells[cells["status"] == "measured"], {"model": first}, {"model": second})
     return [
-        Timed(one, other, latency_ratio(one, other))
+        evidence.paired.timed(one, other) or Timed(one, other, latency_ratio(one, other))
         for one, other in found
         if (one.hardware, str(one.threads)) == (other.hardware, str(other.threads))
     ]
