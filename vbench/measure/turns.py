@@ -45,9 +45,9 @@ class Side:
     source: Source | None = None  # None: the code as it is installed
 
 
-def can_take_turns(cell: Cell) -> bool:
-    """Whether a side's process can run the cell: a forward in eager mode, of one process."""
-    return cell.mode == "infer" and cell.backend == "eager" and cell.ranks == 1
+def can_take_turns(*cells: Cell) -> bool:
+    """Whether a side's process can run each of the cells: a forward in eager mode, of one process."""
+    return all(cell.mode == "infer" and cell.backend == "eager" and cell.ranks == 1 for cell in cells)
 
 
 def enter_side(task: str, connection: Connection, side: Side, *arguments: Any) -> None:

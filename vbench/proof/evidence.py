@@ -102,15 +102,19 @@ def judge_by_counts(
 def pairs_wanted(
     claims: Iterable[Claim], records: Sequence[Record], environments: Mapping[str, Environment]
 ) -> list[tuple[Cell, Cell]]:
-    """The measured cells that the claims set against each other in time, and that interleaved pairs can run."""
+    """The measured cells that the claims set against each other in time, and that interleaved pairs can run.
+
+    The cheapest come first, so that a budget reaches most of them.
+    """
     claims = [claim for claim in claims if claim.method in TIMED_METHODS]
     known = [*records, *_counted(_cells_lacking(claims, records))]
     gated = gated_by_fraction(KEPT_FRACTIONS)
     evidence = Evidence(costs=_in_each_environment(known, environments), gated_macs=gated)
     judge_claims(claims, evidence)
     cells = {record.cell.id: record.cell for record in records}
-    wanted = [(cells[first], cells[second]) for first, second in evidence.paired.wanted]
-    return [both for both in wanted if all(map(can_take_turns, both))]
+    macs = {record.cell.id: record.counts.macs for record in records if record.counts}
+    wanted = sorted(evidence.paired.wanted, key=lambda both: macs[both[0]] + macs[both[1]])
+    return [(cells[one], cells[other]) for one, other in wanted if can_take_turns(cells[one], cells[other])]
 
 
 def counted_records(keys: Sequence[str]) -> list[Counted]:
