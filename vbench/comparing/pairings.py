@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from vbench.analysis.sequential import FEWEST
+from vbench.analysis.sequential import LOOKS
 from vbench.cell import Cell
 from vbench.comparing import compare_cells
 from vbench.comparing.course import Told
@@ -32,7 +32,7 @@ def paired(wanted: Iterable[tuple[Cell, Cell]], budget_s: float, told: Told) -> 
         except SideError as error:
             told(f"{names}: {error}")
             continue
-        if compared.pairs < FEWEST:
+        if compared.pairs < LOOKS[0]:
             told(f"{names}: {compared.pairs} pairs in the time, too few for an interval")
             continue
         here = environment(first.device, first.threads, user_source_hash(first.model))
