@@ -74,11 +74,11 @@ def test_the_first_of_two_is_over_the_second_and_what_cannot_run_is_told(monkeyp
     other = Cell(model="c3d", frames=16, height=112, width=112)
     brief = Cell(model="video_swin_t", frames=1, height=112, width=112)
     told: list[str] = []
-    found = list(pairings.paired([(FIRST, SECOND), (FIRST, other), (FIRST, brief)], 60.0, told.append))
-    assert [(one.first, one.second, one.ratio) for one in found] == [
-        (FIRST.id, SECOND.id, pytest.approx((2, 1.8, 2.2)))
-    ]
-    assert found[0].log_ratios == pytest.approx((math.log(2),) * 8)
+    wanted = [(FIRST, SECOND), (FIRST, other), (FIRST, brief)]
+    ((here, one),) = pairings.paired(wanted, 60.0, told.append)
+    assert (one.first, one.second, one.ratio) == (FIRST.id, SECOND.id, pytest.approx((2, 1.8, 2.2)))
+    assert one.environment == here.fingerprint
+    assert one.log_ratios == pytest.approx((math.log(2),) * 8)
     assert ["out of memory" in told[0], "too few for an interval" in told[1]] == [True, True]
     assert list(pairings.paired([(FIRST, SECOND)], 0.0, told.append)) == []
     assert "the budget left out" in told[-1]

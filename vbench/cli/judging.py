@@ -103,5 +103,6 @@ def _run_pairs(directory: Path | None, budget: str) -> None:
         known = {(done.first, done.second) for done in store.pairs()}
         wanted = pairs_wanted(read_claims(), *records_of(directory))
         left = [both for both in wanted if (both[0].id, both[1].id) not in known]
-        for done in paired(left, budget_s, lambda line: print(line, file=sys.stderr, flush=True)):
+        for environment, done in paired(left, budget_s, lambda line: print(line, file=sys.stderr, flush=True)):
+            store.add_environment(environment)
             store.add_pairs(done)

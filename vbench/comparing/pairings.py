@@ -12,14 +12,16 @@ from vbench.comparing.course import Told
 from vbench.measure.environment import environment
 from vbench.measure.pairs import SideError
 from vbench.measure.user_models import user_source_hash
-from vbench.results import PairedCells
+from vbench.results import Environment, PairedCells
 
 LONGEST_S = 240.0  # for two cells: eight pairs of slow networks
 CLOSE = 0.1  # claims speak of twice and of half: what lies within a tenth of 1 is known well enough
 
 
-def paired(wanted: Iterable[tuple[Cell, Cell]], budget_s: float, told: Told) -> Iterator[PairedCells]:
-    """What interleaved pairs say of each two cells, as it comes; those that cannot run, or not in time, are told of."""
+def paired(
+    wanted: Iterable[tuple[Cell, Cell]], budget_s: float, told: Told
+) -> Iterator[tuple[Environment, PairedCells]]:
+    """What interleaved pairs say of each two cells, and where; those that cannot run, or not in time, are told of."""
     deadline_s = time.monotonic() + budget_s
     for first, second in wanted:
         left_s = deadline_s - time.monotonic()
@@ -37,7 +39,7 @@ def paired(wanted: Iterable[tuple[Cell, Cell]], budget_s: float, told: Told) -> 
             continue
         here = environment(first.device, first.threads, user_source_hash(first.model))
         log_ratios = tuple(pair.log_ratio for pair in compared.measured)
-        yield PairedCells(
+        yield here, PairedCells(
             first=first.id, second=second.id, hardware=here.hardware, environment=here.fingerprint,
             log_ratios=log_ratios, ratio=(compared.ratio, compared.low, compared.high),
             elapsed_s=compared.elapsed_s,

@@ -6,7 +6,7 @@ import pandas as pd
 
 from vbench import units
 from vbench.analysis.along_time import attention_share_frame, pattern_crossovers_frame
-from vbench.report.columns import CROSSOVER_COLUMNS, Column, Number, Row, Word
+from vbench.report.columns import CROSSOVER_COLUMNS, Column, Row, Word, figure
 from vbench.report.tables import CONVENTION, Table
 
 
@@ -43,32 +43,18 @@ def attention_share_table(frame: pd.DataFrame) -> Table:
     )
 
 
-def _share(name: str) -> Number:
-    def value(row: Row) -> float:
-        return float(getattr(row, name))
-
-    return Number(lambda row: units.percent(value(row)), value)
-
-
 def _interval(row: Row) -> str:
     low, high = (units.percent(bound) for bound in (row.time_share_low, row.time_share_high))
     return f"[{low}, {high}]" if low != "-" else "-"
 
 
-def _whole(name: str) -> Number:
-    def value(row: Row) -> float:
-        return float(getattr(row, name))
-
-    return Number(lambda row: units.count(value(row)), value)
-
-
 PATTERN_CROSSOVER_COLUMNS: tuple[Column, ...] = (("form", Word("form")), *CROSSOVER_COLUMNS)
 ATTENTION_SHARE_COLUMNS: tuple[Column, ...] = (
     ("pattern", Word("pattern")),
-    ("T (frames)", _whole("frames")),
-    ("tokens", _whole("tokens")),
-    ("of multiply-adds", _share("macs_share")),
-    ("of time", _share("time_share")),
+    ("T (frames)", figure(units.count, "frames")),
+    ("tokens", figure(units.count, "tokens")),
+    ("of multiply-adds", figure(units.percent, "macs_share")),
+    ("of time", figure(units.percent, "time_share")),
     ("interval", _interval),
     ("hardware", Word("hardware")),
 )

@@ -62,13 +62,14 @@ def _of(name: str) -> Callable[[Row], float]:
     return lambda row: _number(getattr(row, name))
 
 
-def _with(text: Callable[[float], str], name: str, *, quoted: bool = False) -> Number:
+def figure(text: Callable[[float], str], name: str, *, quoted: bool = False) -> Number:
+    """A column's number, in words by `text`; NaN where the row has none."""
     value = _of(name)
     return Number(lambda row: text(value(row)), value, quoted)
 
 
 def _printed(text: Callable[[float], str], name: str) -> Number:
-    return _with(text, name, quoted=True)
+    return figure(text, name, quoted=True)
 
 
 def _interval(name: str) -> Number:
@@ -107,12 +108,12 @@ LATENCY = _interval("latency_median_s")
 VIEW_LATENCY = _interval("latency_s")
 SHARE = Number(lambda row: units.percent(_attention_share(row)), _attention_share)
 CELL: Column = ("cell", CellId("cell"))
-PARAMS: Column = ("params (M)", _with(units.millions, "params"))
-GMACS: Column = ("GMACs (papers' GFLOPs)", _with(units.giga, "macs"))
-PREDICTED: Column = ("predicted peak", _with(units.size, "predicted_peak_bytes"))
-PEAK: Column = ("peak memory", _with(units.size, "peak_memory_bytes"))
-CLIPS: Column = ("clips/s", _with(units.three_digits, "clips_per_second"))
-EFFICIENCY: Column = ("efficiency", _with(units.percent, "scaling_efficiency"))
+PARAMS: Column = ("params (M)", figure(units.millions, "params"))
+GMACS: Column = ("GMACs (papers' GFLOPs)", figure(units.giga, "macs"))
+PREDICTED: Column = ("predicted peak", figure(units.size, "predicted_peak_bytes"))
+PEAK: Column = ("peak memory", figure(units.size, "peak_memory_bytes"))
+CLIPS: Column = ("clips/s", figure(units.three_digits, "clips_per_second"))
+EFFICIENCY: Column = ("efficiency", figure(units.percent, "scaling_efficiency"))
 QUALITY: Column = ("quality", Word("quality"))
 
 K400_COLUMNS: tuple[Column, ...] = (
@@ -122,11 +123,11 @@ K400_COLUMNS: tuple[Column, ...] = (
     ("views", Word("views")),
     ("GMACs claimed", _printed(units.as_printed, "gmacs_claimed")),
     ("GMACs published", _printed(units.as_printed, "gmacs_published")),
-    ("GMACs counted", _with(units.three_digits, "gmacs_counted")),
+    ("GMACs counted", figure(units.three_digits, "gmacs_counted")),
     ("counted / published", Number(_deviation, _of("deviation_percent"))),
     ("params (M) claimed", _printed(units.as_printed, "params_m_claimed")),
     ("params published", _printed(units.as_printed, "params_m_published")),
-    ("params counted", _with(units.three_digits, "params_m_counted")),
+    ("params counted", figure(units.three_digits, "params_m_counted")),
     ("top-1 (%) claimed", _printed(units.accuracy, "top1_claimed")),
     ("top-1 published", _printed(units.accuracy, "top1_published")),
     ("pre-training", Word("pretrain")),
@@ -141,9 +142,9 @@ MODEL_COLUMNS: tuple[Column, ...] = (
 PATTERN_COLUMNS: tuple[Column, ...] = (
     ("pattern", Word("model")),
     ("grid", CLIP),
-    ("tokens", _with(units.count, "tokens")),
-    ("GMACs", _with(units.giga, "macs")),
-    ("attention GMACs", _with(units.giga, "attention_macs")),
+    ("tokens", figure(units.count, "tokens")),
+    ("GMACs", figure(units.giga, "macs")),
+    ("attention GMACs", figure(units.giga, "attention_macs")),
     ("latency", LATENCY),
     PEAK,
     QUALITY,
@@ -155,8 +156,8 @@ LATENCY_COLUMNS: tuple[Column, ...] = (
     ("setting", _setting),
     ("latency", LATENCY),
     CLIPS,
-    ("achieved", _with(units.rate, "flops_per_second")),
-    ("of matrix peak", _with(units.percent, "matmul_peak_fraction")),
+    ("achieved", figure(units.rate, "flops_per_second")),
+    ("of matrix peak", figure(units.percent, "matmul_peak_fraction")),
     ("of roofline", Number(_roofline, _of("roofline_fraction"))),
     PEAK,
     ("hardware", Word("hardware")),
@@ -196,11 +197,11 @@ SELECTION_COLUMNS: tuple[Column, ...] = (
     ("model", Word("model")),
     ("advice", Word("advice")),
     ("clip", Word("clip")),
-    ("GMACs", _with(units.giga, "macs")),
+    ("GMACs", figure(units.giga, "macs")),
     ("latency", VIEW_LATENCY),
-    ("measured peak", _with(units.size, "peak_memory_bytes")),
+    ("measured peak", figure(units.size, "peak_memory_bytes")),
     PREDICTED,
-    ("fits in (GiB)", _with(units.as_printed, "fits_gib")),
+    ("fits in (GiB)", figure(units.as_printed, "fits_gib")),
     ("top-1 (%) at this clip", _printed(units.accuracy, "top1")),
     ("accuracy", Word("accuracy")),
     ("advice by cost", Word("cost_verdict")),
@@ -214,7 +215,7 @@ CROSSOVER_COLUMNS: tuple[Column, ...] = (
     ("cost", lambda row: CROSSING_COSTS[row.metric]),
     ("cheaper before", Word("short")),
     ("cheaper after", Word("long")),
-    ("at (frames)", _with(units.three_digits, "frames")),
+    ("at (frames)", figure(units.three_digits, "frames")),
     ("interval", lambda row: units.open_interval(row.low, row.high)),
     ("cheapest of all there", lambda row: "yes" if row.cheapest else "-"),
     ("between (frames)", lambda row: f"{row.after} and {row.before}"),
@@ -230,10 +231,10 @@ CLAIM_COLUMNS: tuple[Column, ...] = (
 )  # fmt: skip
 QUIET: Column = ("quality", lambda row: str(row.quality).split(":")[0] or "-")
 NARROW_CONSOLE_COLUMNS: tuple[Column, ...] = (
-    ("model", Word("model")), ("clip", CLIP), ("GMACs", _with(units.giga, "macs")), PEAK,
-    ("latency", _with(units.seconds, "latency_median_s")), QUIET,
+    ("model", Word("model")), ("clip", CLIP), ("GMACs", figure(units.giga, "macs")), PEAK,
+    ("latency", figure(units.seconds, "latency_median_s")), QUIET,
 )  # fmt: skip
 CONSOLE_COLUMNS: tuple[Column, ...] = (
-    ("model", Word("model")), ("clip", CLIP), ("params", _with(units.params, "params")),
-    ("GMACs", _with(units.giga, "macs")), PREDICTED, PEAK, ("latency", LATENCY), CLIPS, QUIET,
+    ("model", Word("model")), ("clip", CLIP), ("params", figure(units.params, "params")),
+    ("GMACs", figure(units.giga, "macs")), PREDICTED, PEAK, ("latency", LATENCY), CLIPS, QUIET,
 )  # fmt: skip

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 
 from vbench import units
 from vbench.analysis.variants import compressed_frame
-from vbench.report.columns import CELL, CLIP, GMACS, LATENCY, PARAMS, QUALITY, Column, Number, Row, Word
+from vbench.report.columns import CELL, CLIP, GMACS, LATENCY, PARAMS, QUALITY, Column, Row, Word, figure
 from vbench.report.tables import CONVENTION, Table
 
 
@@ -24,14 +22,6 @@ def compressed_table(frame: pd.DataFrame, published: pd.DataFrame) -> Table:
         data=compressed_frame(frame, published),
         columns=COMPRESSED_COLUMNS,
     )
-
-
-def _figure(text: Callable[[float], str], name: str, *, quoted: bool = False) -> Number:
-    def value(row: Row) -> float:
-        found = getattr(row, name)
-        return float("nan") if pd.isna(found) else float(found)
-
-    return Number(lambda row: text(value(row)), value, quoted)
 
 
 def _setting(row: Row) -> str:
@@ -52,16 +42,16 @@ COMPRESSED_COLUMNS: tuple[Column, ...] = (
     ("clip", CLIP),
     ("setting", _setting),
     PARAMS,
-    ("params / full", _figure(units.three_digits, "times_params")),
+    ("params / full", figure(units.three_digits, "times_params")),
     GMACS,
-    ("MACs / full", _figure(units.three_digits, "times_macs")),
+    ("MACs / full", figure(units.three_digits, "times_macs")),
     ("latency", LATENCY),
-    ("latency / full", _figure(units.three_digits, "times_latency_median_s")),
-    ("saved", _figure(units.size, "serialized_bytes")),
-    ("saved / full", _figure(units.three_digits, "times_serialized_bytes")),
-    ("distance", _figure(units.distance, "logit_error")),
-    ("top-1 (%)", _figure(units.accuracy, "top1", quoted=True)),
-    ("full model's", _figure(units.accuracy, "top1_full", quoted=True)),
+    ("latency / full", figure(units.three_digits, "times_latency_median_s")),
+    ("saved", figure(units.size, "serialized_bytes")),
+    ("saved / full", figure(units.three_digits, "times_serialized_bytes")),
+    ("distance", figure(units.distance, "logit_error")),
+    ("top-1 (%)", figure(units.accuracy, "top1", quoted=True)),
+    ("full model's", figure(units.accuracy, "top1_full", quoted=True)),
     ("pre-training", _pretraining),
     QUALITY,
     CELL,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 
 from vbench import units
 from vbench.analysis.accelerators import Accelerator, accelerators
 from vbench.analysis.modelled import CONTEXT_BYTES, modelled_frame
 from vbench.analysis.views import COMMON_VIEWS, FPS, views_frame
-from vbench.report.columns import CELL, CLIP, VIEW_LATENCY, Column, Number, Row, Word
+from vbench.report.columns import CELL, CLIP, VIEW_LATENCY, Column, Number, Row, Word, figure
 from vbench.report.tables import CONVENTION, Table
 
 SIGNS = {"compute": "c", "bandwidth": "b"}
@@ -50,17 +48,9 @@ def modelled_table(frame: pd.DataFrame) -> Table:
     )
 
 
-def _figure(text: Callable[[float], str], name: str, *, quoted: bool = False) -> Number:
-    def value(row: Row) -> float:
-        found = getattr(row, name)
-        return float("nan") if pd.isna(found) else float(found)
-
-    return Number(lambda row: text(value(row)), value, quoted)
-
-
 def _at_least(accelerator: Accelerator) -> Number:
     """The bound with the letter of what binds; what does not fit has none."""
-    seconds = _figure(units.seconds, accelerator.key)
+    seconds = figure(units.seconds, accelerator.key)
 
     def text(row: Row) -> str:
         said = str(getattr(row, f"{accelerator.key}_says"))
@@ -72,19 +62,19 @@ def _at_least(accelerator: Accelerator) -> Number:
 VIEWS_COLUMNS: tuple[Column, ...] = (
     ("model", Word("model")),
     ("clip", CLIP),
-    ("stride", _figure(units.count, "stride")),
-    ("GMACs a view", _figure(units.giga, "macs")),
+    ("stride", figure(units.count, "stride")),
+    ("GMACs a view", figure(units.giga, "macs")),
     ("latency a view", VIEW_LATENCY),
-    ("views/s", _figure(units.three_digits, "views_per_second")),
-    ("GMACs 3x10", _figure(units.giga, "macs_3x10")),
-    ("latency 3x10", _figure(units.seconds, "latency_3x10_s")),
+    ("views/s", figure(units.three_digits, "views_per_second")),
+    ("GMACs 3x10", figure(units.giga, "macs_3x10")),
+    ("latency 3x10", figure(units.seconds, "latency_3x10_s")),
     ("published views", Word("protocol")),
-    ("GMACs", _figure(units.giga, "macs_protocol")),
-    ("latency", _figure(units.seconds, "latency_protocol_s")),
-    ("top-1 (%) published", _figure(units.accuracy, "top1", quoted=True)),
-    ("a view covers", _figure(units.seconds, "view_covers_s")),
-    ("GMACs a second of video", _figure(units.giga, "macs_per_second_of_video")),
-    ("latency a second of video", _figure(units.seconds, "latency_per_second_of_video_s")),
+    ("GMACs", figure(units.giga, "macs_protocol")),
+    ("latency", figure(units.seconds, "latency_protocol_s")),
+    ("top-1 (%) published", figure(units.accuracy, "top1", quoted=True)),
+    ("a view covers", figure(units.seconds, "view_covers_s")),
+    ("GMACs a second of video", figure(units.giga, "macs_per_second_of_video")),
+    ("latency a second of video", figure(units.seconds, "latency_per_second_of_video_s")),
     ("hardware", Word("hardware")),
     CELL,
 )
@@ -93,6 +83,6 @@ MODELLED_COLUMNS: tuple[Column, ...] = (
     ("clip", CLIP),
     ("precision", Word("precision")),
     ("basis", lambda _: "modelled"),
-    ("memory needed", _figure(units.size, "needed_bytes")),
+    ("memory needed", figure(units.size, "needed_bytes")),
     *((f"{one.title.removeprefix('NVIDIA ')}, at least", _at_least(one)) for one in accelerators().values()),
 )

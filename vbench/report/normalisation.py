@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 
 from vbench import units
 from vbench.analysis.normalisation import normalisation_frame
-from vbench.report.columns import CELL, CLIP, GMACS, LATENCY, PARAMS, PEAK, QUALITY, Column, Number, Row, Word
+from vbench.report.columns import CELL, CLIP, GMACS, LATENCY, PARAMS, PEAK, QUALITY, Column, Row, Word, figure
 from vbench.report.tables import CONVENTION, Table
 
 
@@ -27,14 +25,6 @@ def normalisation_table(frame: pd.DataFrame) -> Table:
     )
 
 
-def _figure(text: Callable[[float], str], name: str) -> Number:
-    def value(row: Row) -> float:
-        found: float = getattr(row, name)
-        return found
-
-    return Number(lambda row: text(value(row)), value)
-
-
 def _setting(row: Row) -> str:
     return f"b{row.batch} {row.precision} {row.mode} {row.backend} {row.kernel} {row.device}"
 
@@ -45,11 +35,11 @@ NORMALISATION_COLUMNS: tuple[Column, ...] = (
     ("clip", CLIP),
     ("setting", _setting),
     PARAMS,
-    ("params times pre-norm", _figure(units.three_digits, "times_params")),
+    ("params times pre-norm", figure(units.three_digits, "times_params")),
     GMACS,
-    ("beyond pre-norm", _figure(units.macs, "more_macs")),
+    ("beyond pre-norm", figure(units.macs, "more_macs")),
     ("latency", LATENCY),
-    ("latency times pre-norm", _figure(units.three_digits, "times_latency")),
+    ("latency times pre-norm", figure(units.three_digits, "times_latency")),
     PEAK,
     QUALITY,
     CELL,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 
 from vbench import units
 from vbench.analysis.techniques import techniques_frame
-from vbench.report.columns import CELL, CLIP, EFFICIENCY, LATENCY, PEAK, QUALITY, Column, Number, Row, Word
+from vbench.report.columns import CELL, CLIP, EFFICIENCY, LATENCY, PEAK, QUALITY, Column, Word, figure
 from vbench.report.tables import Table
 
 
@@ -28,29 +26,21 @@ def techniques_table(frame: pd.DataFrame) -> Table:
     )
 
 
-def _figure(text: Callable[[float], str], name: str) -> Number:
-    def value(row: Row) -> float:
-        found = getattr(row, name)
-        return float("nan") if pd.isna(found) else float(found)
-
-    return Number(lambda row: text(value(row)), value)
-
-
 TECHNIQUES_COLUMNS: tuple[Column, ...] = (
     ("model", Word("model")),
     ("clip", CLIP),
     ("setting", Word("setting")),
     ("latency", LATENCY),
-    ("times plain", _figure(units.three_digits, "times_plain")),
-    ("forward", _figure(units.seconds, "forward_median_s")),
-    ("compilation", _figure(units.seconds, "compile_s")),
+    ("times plain", figure(units.three_digits, "times_plain")),
+    ("forward", figure(units.seconds, "forward_median_s")),
+    ("compilation", figure(units.seconds, "compile_s")),
     ("backward", Word("backward_dtypes")),
     EFFICIENCY,
     ("batch norm", Word("batch_norm")),
-    ("distance", _figure(units.distance, "logit_error")),
-    ("saved", _figure(units.size, "serialized_bytes")),
+    ("distance", figure(units.distance, "logit_error")),
+    ("saved", figure(units.size, "serialized_bytes")),
     PEAK,
-    ("GMACs", _figure(units.giga, "macs")),
+    ("GMACs", figure(units.giga, "macs")),
     QUALITY,
     CELL,
 )

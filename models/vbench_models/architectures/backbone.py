@@ -22,6 +22,7 @@ from vbench_models.layers.positions import learned
 from vbench_models.layers.post_norm import PostNormBlock
 from vbench_models.video import Clip, TokenGrid, token_grid
 
+BlockBuilder = Callable[[int, nn.Module, MLP], nn.Module]  # (embed_dim, attention, mlp)
 PatternBuilder = Callable[..., nn.Module]  # (grid, dim, num_heads) or (grid, dim, num_heads, layer)
 
 
@@ -48,7 +49,9 @@ class Backbone(nn.Module):
         ModelError: the pattern does not take the clip's token grid.
     """
 
-    def __init__(self, config: BackboneConfig, clip: Clip, pattern_builder: PatternBuilder) -> None:
+    def __init__(
+        self, config: BackboneConfig, clip: Clip, pattern_builder: PatternBuilder, block: BlockBuilder = Block
+    ) -> None:
         super().__init__()
         self.config = config
         grid = token_grid(clip, config.tubelet_size)
@@ -57,11 +60,11 @@ class Backbone(nn.Module):
         self.positions = learned(1, grid.t, grid.h, grid.w, config.embed_dim)
         self.blocks = nn.Sequential(
             *(
-                Block(config.embed_dim, pattern_of(layer), MLP(config.embed_dim, config.mlp_ratio))
+                block(config.embed_dim, pattern_of(layer), MLP(config.embed_dim, config.mlp_ratio))
                 for layer in range(config.depth)
             )
         )
-        self.norm = nn.LayerNorm(config.embed_dim, eps=1e-6)
+        self.norm: nn.Module = nn.LayerNorm(config.embed_dim, eps=1e-6)
         self.head = nn.Linear(config.embed_dim, config.num_classes)
 
     def forward(self, video: Float[Tensor, "b channels frames height width"]) -> Float[Tensor, "b classes"]:
@@ -71,61 +74,25 @@ class Backbone(nn.Module):
         return logits
 
 
-class PostNormBackbone(nn.Module):
-    """Tubelets, `depth` post-norm blocks around the pattern, mean, head: the last block's norm is the network's last.
-
-    Raises:
-        UnsupportedClipError: the tubelets do not tile the clip.
-        ModelError: the pattern does not take the clip's token grid.
-    """
+class PostNormBackbone(Backbone):
+    """The same with post-norm blocks: the last block's norm is the network's last; raises as `Backbone`."""
 
     def __init__(self, config: BackboneConfig, clip: Clip, pattern_builder: PatternBuilder) -> None:
-        super().__init__()
-        self.config = config
-        grid = token_grid(clip, config.tubelet_size)
-        pattern_of = builder_by_layer(pattern_builder, grid, config)
-        self.embedding = TubeletEmbedding(config.tubelet_size, config.embed_dim)
-        self.positions = learned(1, grid.t, grid.h, grid.w, config.embed_dim)
-        self.blocks = nn.Sequential(
-            *(
-                PostNormBlock(config.embed_dim, pattern_of(layer), MLP(config.embed_dim, config.mlp_ratio))
-                for layer in range(config.depth)
-            )
-        )
-        self.head = nn.Linear(config.embed_dim, config.num_classes)
-
-    def forward(self, video: Float[Tensor, "b channels frames height width"]) -> Float[Tensor, "b classes"]:
-        """Logits, read off the mean of all tokens."""
-        x = self.blocks(self.embedding(video) + self.positions)
-        logits: Tensor = self.head(reduce(x, "b t h w c -> b c", "mean"))
-        return logits
+        super().__init__(config, clip, pattern_builder, PostNormBlock)
+        self.norm = nn.Identity()
 
 
-class AdaptiveNormBackbone(nn.Module):
-    """Tubelets, `depth` blocks whose norms the clip itself decides, such a norm, mean, head.
+class AdaptiveNormBackbone(Backbone):
+    """The same with norms that the clip itself decides, the last one included; raises as `Backbone`.
 
     The condition is the mean of the clip's embedded tokens, positions included: a video has neither the time step nor
     the class of DiT. It costs no parameters, and each block's linear layer reads it as it is.
-
-    Raises:
-        UnsupportedClipError: the tubelets do not tile the clip.
-        ModelError: the pattern does not take the clip's token grid.
     """
 
     def __init__(self, config: BackboneConfig, clip: Clip, pattern_builder: PatternBuilder) -> None:
-        super().__init__()
-        self.config = config
-        grid = token_grid(clip, config.tubelet_size)
-        pattern_of = builder_by_layer(pattern_builder, grid, config)
-        self.embedding = TubeletEmbedding(config.tubelet_size, config.embed_dim)
-        self.positions = learned(1, grid.t, grid.h, grid.w, config.embed_dim)
-        self.blocks = nn.ModuleList(
-            AdaptiveNormBlock(config.embed_dim, pattern_of(layer), MLP(config.embed_dim, config.mlp_ratio))
-            for layer in range(config.depth)
-        )
+        super().__init__(config, clip, pattern_builder, AdaptiveNormBlock)
         self.modulation = Modulation(config.embed_dim, 2)
         self.norm = nn.LayerNorm(config.embed_dim, eps=1e-6, elementwise_affine=False)
-        self.head = nn.Linear(config.embed_dim, config.num_classes)
 
     def forward(self, video: Float[Tensor, "b channels frames height width"]) -> Float[Tensor, "b classes"]:
         """Logits, read off the mean of all tokens."""
