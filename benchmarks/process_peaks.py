@@ -26,7 +26,7 @@ from vbench.errors import VbenchError
 from vbench.grid import read_grid
 from vbench.measure.count import tally_cell
 from vbench.measure.environment import available_bytes
-from vbench.measure.floor import floor_of, start_fresh
+from vbench.measure.floor import floor_beside
 from vbench.measure.lone_process import live
 from vbench.measure.process_peak import predict_process_peak
 from vbench.measure.subject import known_facts
@@ -75,7 +75,8 @@ def row_of(cell: Cell, floors: dict[str, int], max_macs: float) -> Row | None:
         if macs > max_macs:
             return None
         if cell.model not in floors:
-            floors[cell.model] = floor_of(start_fresh(cell.model))
+            with floor_beside(cell.model) as floor:
+                floors[cell.model] = floor()
         predicted = predict_process_peak(cell, floors[cell.model])
     except VbenchError:
         return None

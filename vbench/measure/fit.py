@@ -7,6 +7,7 @@ one count alone.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from vbench.cell import Cell
 from vbench.errors import AxisError, UserCodeError, VbenchError
 from vbench.measure.count import tally_built
-from vbench.measure.floor import floor_of, start_fresh
+from vbench.measure.floor import floor_beside
 from vbench.measure.longest import Progression, Search, longest_within
 from vbench.measure.process_peak import ProcessPeak, predict_process_peak
 from vbench.measure.subject import build_network, card_of, cell_named, facts
@@ -86,11 +87,10 @@ def fit(
     cell = _cell(name, height, width, batch=batch, precision=precision, kernel=kernel, mode=mode, device=device)
     check_supported(cell, counted_only=True)
     clips = clips_of(cell)
-    floor = start_fresh(name, device) if device == "cpu" or torch.cuda.is_available() else None
-    try:
+    is_here = device == "cpu" or torch.cuda.is_available()
+    with floor_beside(name, device) if is_here else nullcontext(lambda: 0) as floor:
         shortest = predict_process_peak(replace(cell, frames=clips.first), 0)
-    finally:
-        floor_bytes = floor_of(floor) if floor else 0
+        floor_bytes = floor()
     peaks: dict[int, ProcessPeak] = {clips.first: replace(shortest, floor_bytes=floor_bytes)}
 
     def peak_bytes(frames: int) -> int:

@@ -15,10 +15,15 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+from vbench.errors import VbenchError
 from vbench.measure.memory import status_bytes
+from vbench.units import seconds
 
 WIDTH = 1024  # of the products: MKL's packing buffers do not grow beyond it
+PATIENCE_S = 120.0  # no network of the catalog takes ten seconds
 
 
 def floor_here(device: str = "cpu") -> int:
@@ -44,16 +49,30 @@ def _occupied(device: str) -> int:
     return total - free - torch.cuda.memory_reserved() + torch.cuda.memory_allocated()
 
 
-def start_fresh(model: str, device: str = "cpu", threads: int = 0) -> subprocess.Popen[str]:
-    """Start a process that finds its own floor, beside whatever the caller does meanwhile; see `floor_of`."""
+@contextmanager
+def floor_beside(model: str, device: str = "cpu", threads: int = 0) -> Iterator[Callable[[], int]]:
+    """A fresh process that finds its own floor beside whatever the caller does meanwhile; the call waits for the bytes.
+
+    On leaving it is gone, whether it was asked or not. The call raises VbenchError where it died or does not come to
+    an end.
+    """
     command = [sys.executable, "-m", "vbench.measure.floor", device, str(threads), model]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield lambda: _answer_of(process, model)
+        finally:
+            process.kill()
 
 
-def floor_of(process: subprocess.Popen[str]) -> int:
-    """What the process that `start_fresh` started has found, in bytes."""
-    answer, _ = process.communicate()
-    return int(answer)
+def _answer_of(process: subprocess.Popen[str], model: str) -> int:
+    try:
+        answer, complaint = process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        raise VbenchError(f"the process that builds {model} has no end: none in {seconds(PATIENCE_S)}") from None
+    if process.returncode:
+        why = (complaint.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+        raise VbenchError(f"a fresh process cannot build {model}: {why}")
+    return int(answer.splitlines()[-1])  # a user's network may print when it is built
 
 
 def _without_parameters(model: str) -> object:
@@ -62,12 +81,12 @@ def _without_parameters(model: str) -> object:
 
     from vbench.cell import Cell
     from vbench.measure.subject import build_network, facts
-    from vbench.measure.untouched import Untouched, forget_parameters
+    from vbench.measure.untouched import forget_parameters, untouched
 
     before, known = set(OPDEFS), facts(model)
     frames, height, width = known.default
     cell = Cell(model=model, frames=frames, height=height, width=width, unit=known.unit)
-    with Untouched():
+    with untouched():
         network = build_network(cell)
     forget_parameters(network)
     if set(OPDEFS) != before:

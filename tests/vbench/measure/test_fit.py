@@ -14,7 +14,7 @@ from vbench.cell import Cell
 from vbench.cli.fitting import fit as command
 from vbench.errors import AxisError, UnknownNameError
 from vbench.measure.fit import clips_of, fit
-from vbench.measure.floor import floor_of, start_fresh
+from vbench.measure.floor import floor_beside
 from vbench.measure.lone_process import live
 from vbench.measure.process_peak import predict_process_peak
 
@@ -63,8 +63,8 @@ def test_a_predicted_process_is_more_than_its_floor_and_parameters(answer) -> No
     ],
 )
 def test_a_real_process_takes_what_is_predicted_within_15_percent(cell: Cell) -> None:
-    floor = start_fresh(cell.model)
-    predicted = predict_process_peak(cell, floor_of(floor)).total_bytes
+    with floor_beside(cell.model) as floor:
+        predicted = predict_process_peak(cell, floor()).total_bytes
     life = live(cell)
     assert life.is_complete
     assert predicted > 256 * 10**6

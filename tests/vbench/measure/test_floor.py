@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+import torch
 from torch import nn
 
-from vbench.measure.untouched import LARGE, Untouched, forget_parameters
+from vbench.errors import VbenchError
+from vbench.measure import floor
+from vbench.measure.floor import floor_beside
+from vbench.measure.untouched import LARGE, forget_parameters, untouched
 
 BUILDING = """
 import sys
@@ -25,7 +31,7 @@ def test_a_network_without_parameters_is_built_with_the_modules_of_a_real_one() 
 
 
 def test_large_parameters_stay_as_they_are_allocated_and_small_ones_are_filled() -> None:
-    with Untouched():
+    with untouched():
         linear, norm = nn.Linear(LARGE, 4, bias=False), nn.LayerNorm(LARGE // 2)
         before = linear.weight.data_ptr(), linear.weight._version
         nn.init.ones_(linear.weight)
@@ -33,6 +39,30 @@ def test_large_parameters_stay_as_they_are_allocated_and_small_ones_are_filled()
     assert bool((norm.weight == 1).all())
     nn.init.ones_(linear.weight)
     assert bool((linear.weight == 1).all())
+
+
+def test_numbers_that_nobody_draws_are_not_drawn_again() -> None:
+    """Torch's truncated normal distribution draws until all lie within its bounds: what memory held before may not."""
+    far, few = torch.full((2 * LARGE,), 9.0), torch.full((LARGE,), 9.0)
+    with untouched():
+        nn.init.trunc_normal_(far, std=0.02)
+        nn.init.trunc_normal_(few, std=0.02)
+    assert bool((far == 9).all())
+    assert float(few.abs().max()) <= 2
+    nn.init.trunc_normal_(far, std=0.02)
+    assert float(far.abs().max()) <= 2
+
+
+def test_a_process_that_dies_or_has_no_end_is_one_line_and_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import time\n\ndef build(clip):\n    time.sleep(1000)\n\ndef broken(clip):\n    1 / 0\n")
+    with floor_beside(f"{file}:broken") as asked, pytest.raises(VbenchError, match=r"broken.*division by zero"):
+        asked()
+    monkeypatch.setattr(floor, "PATIENCE_S", 0.1)
+    with floor_beside(f"{file}:build") as asked, pytest.raises(VbenchError, match="build has no end: none in 100 ms"):
+        asked()
 
 
 def test_a_network_that_forgot_its_parameters_has_its_modules() -> None:
