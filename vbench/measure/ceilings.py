@@ -3,11 +3,14 @@
 What a network reaches is set against these. Square products of several sizes, each several times, and the best of all:
 a ceiling is what the machine can do, not what it does on average. A copy reads and writes arrays that no cache holds.
 Sizes go up while a product of the next one promises to take no longer than `LONGEST_S`: a processor without
-instructions for 16-bit numbers multiplies them much more slowly, and its small products tell enough.
+instructions for 16-bit numbers multiplies them much more slowly, and its small products tell enough. All of it is done
+in several rounds with a pause between them: a process that happens to end while the first is under way would halve a
+ceiling, or stop at its smallest product.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -21,16 +24,28 @@ PRODUCTS = {"cpu": ("fp32", "bf16", "fp16"), "cuda": ("fp32", "tf32", "bf16", "f
 SIDES = {"cpu": (256, 512, 1024, 2048), "cuda": (1024, 2048, 4096, 8192)}  # rows and columns
 COPIED_BYTES = {"cpu": 2**27, "cuda": 2**30}
 REPEATS, LEAST_S, LONGEST_S = 3, 0.05, 0.15  # of one size: so often, and for so long at least; one call at most
+ROUNDS, PAUSE_S = 3, 0.5
 
 
 def ceilings_here(
     device: str = "cpu", *, sides: Sequence[int] | None = None, copied_bytes: int | None = None
 ) -> Ceilings:
     """Measure a device, cpu or cuda, with the threads that this process has."""
+    rounds = []
+    for number in range(ROUNDS):
+        time.sleep(PAUSE_S if number else 0.0)
+        rounds.append(_round(device, sides or SIDES[device], copied_bytes or COPIED_BYTES[device]))
+    products, copies = zip(*rounds, strict=True)
+    return Ceilings(
+        matmul_flops_per_second={name: max(found[name] for found in products) for name in PRODUCTS[device]},
+        copy_bytes_per_second=max(copies),
+    )
+
+
+def _round(device: str, sides: Sequence[int], copied_bytes: int) -> tuple[dict[str, float], float]:
     with torch.inference_mode():
-        copy = copy_bytes_per_second(device, copied_bytes or COPIED_BYTES[device])
-        products = {name: matmul_flops_per_second(name, device, sides or SIDES[device]) for name in PRODUCTS[device]}
-    return Ceilings(matmul_flops_per_second=products, copy_bytes_per_second=copy)
+        copy = copy_bytes_per_second(device, copied_bytes)
+        return {name: matmul_flops_per_second(name, device, sides) for name in PRODUCTS[device]}, copy
 
 
 def matmul_flops_per_second(precision: str, device: str, sides: Sequence[int]) -> float:

@@ -84,6 +84,14 @@ def test_every_precision_of_a_cpu_has_a_rate_and_the_copy_too() -> None:
     assert found.copy_bytes_per_second > 0
 
 
+def test_a_disturbed_round_lowers_no_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([({"fp32": 1.0, "bf16": 9.0, "fp16": 1.0}, 2.0), ({"fp32": 8.0, "bf16": 3.0, "fp16": 1.0}, 5.0)])
+    monkeypatch.setattr(ceilings, "_round", lambda *_: next(found))
+    monkeypatch.setattr(ceilings, "ROUNDS", 2)
+    best = ceilings_here()
+    assert (best.matmul_flops_per_second, best.copy_bytes_per_second) == ({"fp32": 8.0, "bf16": 9.0, "fp16": 1.0}, 5.0)
+
+
 def test_a_fresh_process_tells_them_and_env_prints_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
