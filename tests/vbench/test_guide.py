@@ -323,6 +323,22 @@ def test_the_explanation_says_why_what_it_costs_and_what_would_change_it(make, o
     assert "1 model is not measured here and could change the answer." in text
 
 
+def test_only_models_of_a_better_published_accuracy_could_change_the_answer(make, own):
+    measured = [own("video_swin_t", 0.2)]  # 78.8 %
+    text = ask(make, [*measured, own("timesformer_b"), own("mvitv2_s_16x4")]).explanation  # 78.0 and 81.0 %
+    assert "1 model is not measured here and could change the answer." in text
+    assert "could change the answer" not in ask(make, [*measured, own("timesformer_b")]).explanation
+    asked_for_less = ask(make, [*measured, own("timesformer_b")], min_top1=77.0).explanation
+    assert "1 model is not measured here and could change the answer." in asked_for_less
+
+
+def test_nobody_is_sent_to_measure_a_neutral_backbone(make, own):
+    small = make.measured(make.cell("backbone:joint", 4, 112), 0.1)
+    at_its_clip = make.counted(make.cell("backbone:axial", 8), subject=make.subject(is_default_clip=True))
+    answer = ask(make, [own("video_swin_t", 0.2), small, at_its_clip])
+    assert (names(answer), answer.ruled_out) == (["video_swin_t"], ())
+
+
 def test_the_explanation_of_a_least_accuracy_names_what_one_gives_up(make, own):
     records = [own("video_swin_t", 0.2), own("video_swin_s", 2.0)]
     text = ask(make, records, min_top1=78.0).explanation

@@ -62,6 +62,7 @@ def test_the_committed_records_answer_or_say_what_is_missing():
     frame = records_frame(store.records(), store.environments())
     answer = guide(frame, published_frame(), seconds=10.0, fps=16.0, device="cpu")
     known = {choice.name for choice in answer.ranking} | {out.name for out in answer.ruled_out}
-    assert known == set(default_setting(frame[frame["kind"] == "architecture"])["model"])
+    networks = set(default_setting(frame[frame["kind"] == "architecture"])["model"])
+    assert known == {name for name in networks if not name.startswith("backbone")}  # which no own clip was measured of
     text = " ".join(shown(answer, 80).split())
     assert text.startswith("For 10 s of video (160 frames at 16 a second)")

@@ -98,6 +98,12 @@ def _accuracy(published: pd.DataFrame, name: str, protocol: Protocol) -> tuple[d
     }, int(spatial * temporal) if has_views else None
 
 
+def best_top1(published: pd.DataFrame, name: str) -> float | None:
+    """The best top-1 on Kinetics-400 that was published of the model at any clip, in percent."""
+    best = _with_accuracy(k400_rows(published), name)["metric"].max()
+    return float(best) if pd.notna(best) else None
+
+
 def _published_elsewhere(published: pd.DataFrame, name: str) -> str:
     """What was published of the model on other data sets and tasks: no figure of it is a top-1 on Kinetics-400."""
     rows = _with_accuracy(published[published["dataset"] != "K400"], name)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from vbench import units
 from vbench.analysis.certainty import interval_text
-from vbench.analysis.choice import Choice, Guide, RuledOut
+from vbench.analysis.choice import Choice, Guide, Question, RuledOut
 
 
 def explain(guide: Guide) -> str:
@@ -143,10 +143,17 @@ def _what_would_change_it(guide: Guide, first: Choice) -> Iterator[str]:
         nearest = min(out, key=lambda model: model.latency_video_s or 0.0)
         taken, top1 = units.seconds(nearest.latency_video_s or 0.0), units.accuracy(nearest.top1 or 0.0)
         yield f"It would be {nearest.name} ({top1} %) if {taken} were allowed."
-    number = len(_unmeasured(guide))
+    number = sum(_could_come_first(model, guide.question, first) for model in _unmeasured(guide))
     if number:
         models = "1 model is" if number == 1 else f"{number} models are"
         yield f"{models} not measured here and could change the answer."
+
+
+def _could_come_first(model: RuledOut, question: Question, first: Choice) -> bool:
+    """Whether some cost of the model would put it before the first choice, as its published accuracy stands."""
+    if question.min_top1 is not None:
+        return (model.top1 or 0.0) >= question.min_top1
+    return (model.top1 or 0.0) >= (first.top1 or 0.0)
 
 
 def _unmeasured(guide: Guide) -> list[RuledOut]:

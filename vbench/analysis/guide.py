@@ -21,10 +21,11 @@ import pandas as pd
 from vbench.analysis.certainty import front_undecided, undecided
 from vbench.analysis.choice import Choice, Guide, Question, RuledOut, asked
 from vbench.analysis.comparison import default_setting
-from vbench.analysis.entry import LATENCY, MACS, entry
+from vbench.analysis.entry import LATENCY, MACS, best_top1, entry
 from vbench.analysis.explanation import explain
 from vbench.analysis.frame import default_clips
 from vbench.analysis.limits import broken_limit, unmeasured
+from vbench.analysis.normalisation import PLACEMENTS
 from vbench.analysis.protocol import Protocol, at_size, covering, own_clips, single_view, sweep_command
 
 DEFAULT_FPS = 30.0
@@ -70,7 +71,7 @@ def guide(
     by_cost = question.min_top1 is not None
     answer = Guide(
         ranking=ranking,
-        ruled_out=(*out, *(_without_clip(name, device) for name in homeless)),
+        ruled_out=(*out, *(_without_clip(name, published, device) for name in homeless)),
         front=front(ranking, {choice.name: _cost(choice, column) for choice in ranking}),
         front_published=_front_published(ranking, column),
         question=question,
@@ -105,7 +106,12 @@ def _protocols(
         for name in names
         if name in clips
     }
-    return known, [name for name in names if name not in clips]
+    return known, [name for name in names if name not in clips and not _is_neutral(name)]
+
+
+def _is_neutral(name: str) -> bool:
+    """Whether it is a neutral backbone: that is there to compare patterns, and nobody is sent to measure it."""
+    return name.partition(":")[0] in PLACEMENTS
 
 
 def _sorted_out(
@@ -117,7 +123,10 @@ def _sorted_out(
     for name, protocol in protocols.items():
         command = sweep_command(name, protocol.clip, default_clips(frame).get(name), question.device)
         choice = entry(name, protocol, published, question, by_latency=column == LATENCY, command=command)
-        broken = unmeasured(protocol, column, command) or broken_limit(choice, question)
+        missing = unmeasured(protocol, column, command)
+        if missing and _is_neutral(name):
+            continue
+        broken = missing or broken_limit(choice, question)
         if broken:
             out.append(_ruled_out(choice, *broken))
         else:
@@ -141,12 +150,12 @@ def _ruled_out(choice: Choice, kind: str, limit: str) -> RuledOut:
     )  # fmt: skip
 
 
-def _without_clip(name: str, device: str | None) -> RuledOut:
+def _without_clip(name: str, published: pd.DataFrame, device: str | None) -> RuledOut:
     """A model of which the records hold other clips than its own: what its own is, the catalog knows."""
     devices = f" --devices {device}" if device not in (None, "cpu") else ""
     command = f"vbench sweep --models {name}{devices}"
     limit = f"not measured at its own clip; {command}"
-    return RuledOut(name=name, limit=limit, kind="not measured", reproduce=command)
+    return RuledOut(name=name, limit=limit, kind="not measured", top1=best_top1(published, name), reproduce=command)
 
 
 def front(ranking: Sequence[Choice], costs: Mapping[str, float]) -> tuple[str, ...]:
