@@ -84,6 +84,23 @@ def test_the_first_of_two_is_over_the_second_and_what_cannot_run_is_told(monkeyp
     assert "the budget left out" in told[-1]
 
 
+@pytest.mark.parametrize(("budget_s", "given"), [(3000.0, [1000.0, 1450.0, 2800.0]), (300.0, [240.0, 200.0, 100.0])])
+def test_each_two_cells_get_their_share_of_the_budget_and_short_budgets_go_to_the_first(
+    monkeypatch: pytest.MonkeyPatch, budget_s: float, given: list[float]
+) -> None:
+    clock, budgets = [0.0], []
+
+    def takes_100_s(*_: Cell, budget_s: float, **__: object) -> None:
+        budgets.append(budget_s)
+        clock[0] += 100.0
+        raise SideError("nothing to see")
+
+    monkeypatch.setattr(pairings.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(pairings, "compare_cells", takes_100_s)
+    assert list(pairings.paired([(FIRST, SECOND)] * 3, budget_s, lambda _: None)) == []
+    assert budgets == given
+
+
 def test_pairs_are_kept_where_the_user_says(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["claims", "--pairs", "1s"])

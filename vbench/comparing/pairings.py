@@ -14,7 +14,7 @@ from vbench.measure.pairs import SideError
 from vbench.measure.user_models import user_source_hash
 from vbench.results import Environment, PairedCells
 
-LONGEST_S = 240.0  # for two cells: eight pairs of slow networks
+PATIENCE_S = 240.0  # for two cells, where their even share of what is left of the budget is less
 CLOSE = 0.1  # claims speak of twice and of half: what lies within a tenth of 1 is known well enough
 
 
@@ -23,14 +23,16 @@ def paired(
 ) -> Iterator[tuple[Environment, PairedCells]]:
     """What interleaved pairs say of each two cells, and where; those that cannot run, or not in time, are told of."""
     deadline_s = time.monotonic() + budget_s
-    for first, second in wanted:
+    queue = list(wanted)
+    for number, (first, second) in enumerate(queue):
         left_s = deadline_s - time.monotonic()
+        patience_s = max(PATIENCE_S, left_s / (len(queue) - number))
         names = f"{first.id} against {second.id}"
         if left_s <= 0:
             told(f"the budget left out {names}")
             continue
         try:
-            compared = compare_cells(second, first, budget_s=min(left_s, LONGEST_S), margin=CLOSE, told=told)
+            compared = compare_cells(second, first, budget_s=min(left_s, patience_s), margin=CLOSE, told=told)
         except SideError as error:
             told(f"{names}: {error}")
             continue
