@@ -87,11 +87,11 @@ def benchmarks(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Patterns against their roofline, models against the libraries' own, streams of a video; minutes, undisturbed.
 
-    `nox -s bench -- models video_swin_t` runs one of `patterns`, `models` and `streams`, with arguments.
+    `nox -s bench -- models video_swin_t` runs one of them, or another study of `benchmarks/` (gate, coverage, kills,
+    longest, ...), with arguments.
     """
     which, *arguments = session.posargs or ("all",)
     install(session, "parity")
     session.install("--no-deps", *PEERS)
-    for name in ("patterns", "models", "streams"):
-        if which in (name, "all"):
-            session.run("python", "-m", f"benchmarks.{name}", *arguments)
+    for name in ("patterns", "models", "streams") if which == "all" else (which,):
+        session.run("python", "-m", f"benchmarks.{name}", *arguments)

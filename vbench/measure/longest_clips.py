@@ -51,6 +51,7 @@ def longest_clips(cell: Cell, budgets_bytes: Sequence[int], patience_s: float = 
     found = []
     for budget in sorted(budgets_bytes):
         search = longest_within(peak_bytes, clips, budget, patience_s=deadline_s - time.monotonic())
+        known_to_fit = (frames for frames, peak in peaks.items() if peak <= budget)
         found.append(
             LongestClip(
                 model=cell.model,
@@ -59,7 +60,7 @@ def longest_clips(cell: Cell, budgets_bytes: Sequence[int], patience_s: float = 
                 height=cell.height,
                 width=cell.width,
                 budget_bytes=budget,
-                frames=search.longest or 0,
+                frames=max(known_to_fit, default=0),  # a search without time left knows less than those before it
                 only_frames=0 if clips.step else clips.first,
                 is_settled=search.is_settled,
             )
