@@ -13,7 +13,8 @@ The same trials judged as pytest-benchmark judges with `--benchmark-compare-fail
 clock on the wall, twice: on the trial's own raw data, the first process of each side; and by its usual procedure, which
 each trial carries out after its comparison: a fresh process a side, one after the other, for a second.
 
-DIR receives gate.jsonl, to which each trial is appended (run again, it resumes), gate.csv and gate.md.
+DIR receives gate.jsonl, to which each trial is appended (run again, it resumes), with all its turns; gate.csv and
+gate.md, the table; and trials.csv, a line a trial.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ from vbench.stats import median
 MODEL = Path(__file__).with_name("steps.py")
 PYTEST_LIMIT = 1.05  # median:5%
 PYTEST_S = 1.0  # --benchmark-max-time
+TRIAL = [
+    "part", "number", "verdict", "ratio", "low", "high", "pairs", "elapsed_s",
+    "same_data_wall_ratio", "usual_wall_ratio",
+]  # fmt: skip
 NEIGHBOUR = """import os, sys, numpy as np
 x, parent = np.ones((512, 512), dtype=np.float32), int(sys.argv[1])
 while os.getppid() == parent: x @ x
@@ -161,7 +166,9 @@ def run(names: Sequence[str], limit: int | None, out: Path) -> pd.DataFrame:
             done.append(entry)
             told = f"{entry['verdict']}, ratio {entry['ratio']:.4f}, {entry['pairs']} pairs, {entry['elapsed_s']:.1f} s"
             print(f"{left} left; {name} {number}: {told}", file=sys.stderr, flush=True)
-    return table(pd.DataFrame(done))
+    trials = pd.DataFrame(done)
+    trials[TRIAL].round(5).to_csv(out / "trials.csv", index=False)
+    return table(trials)
 
 
 def read(journal: Path) -> list[dict[str, Any]]:
