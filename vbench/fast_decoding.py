@@ -8,9 +8,8 @@ dataclass lacks unread, so a second, cheap pass over the line looks at the keys 
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import cache
 from types import GenericAlias
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 
@@ -23,11 +22,6 @@ from vbench.results import RECORD_TYPES, Counts, ProcessRun, Record, Subject
 NESTED = {"cell": Cell, "subject": Subject, "counts": Counts, "processes": ProcessRun}
 
 
-_HEAD: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-    msgspec.defstruct("Head", [("schema", Any), ("status", str, "")])
-)
-
-
 def decoded(line: bytes, where: str) -> Record:
     """The record of a line; `where` names the line in errors.
 
@@ -36,29 +30,26 @@ def decoded(line: bytes, where: str) -> Record:
         StoreError: it holds one of another schema version, or one with a key or a value that this version lacks.
     """
     try:
-        head = _HEAD.decode(line)
-        check_version(head.schema, where)
-        records, keys = _decoders(head.status)
-        keys.decode(line)
-        record: Record = records.decode(line)
+        keys = _KEYS.decode(line)
+        check_version(keys.schema, where)
+        record: Record = _RECORDS[type(keys)].decode(line)
     except msgspec.ValidationError as error:
-        if decoding.schema_of(line) is None:
+        schema = decoding.schema_of(line)
+        if schema is None:
             raise NoRecordError from None
+        check_version(schema, where)
         raise StoreError(f"{where} is a broken record: {error}") from None
     except (msgspec.DecodeError, RecursionError):
         return decoding.decoded(line, where)  # JSON as Python writes it: with NaN or infinity for a number
     return record
 
 
-@cache
-def _decoders(status: str) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
-    """What decodes a record of this status, and what refuses keys that such a record does not have."""
-    if status not in RECORD_TYPES:
-        raise msgspec.ValidationError(f"Invalid status {status!r}; known: {', '.join(RECORD_TYPES)} - at `$.status`")
+def _keys_of(status: str) -> Any:
+    """What refuses keys that a record of this status does not have, and passes over the values."""
     keys = [(field.name, _value_type(field.name), None) for field in fields(RECORD_TYPES[status])]
-    beside = [("schema", msgspec.Raw, None), ("id", msgspec.Raw, None)]
-    strict = msgspec.defstruct("Keys", [*keys, *beside], forbid_unknown_fields=True)
-    return msgspec.json.Decoder(RECORD_TYPES[status]), msgspec.json.Decoder(strict)
+    beside = [("schema", Any, None), ("id", msgspec.Raw, None)]
+    named = [key for key in keys if key[0] != "status"]
+    return msgspec.defstruct("Keys", [*named, *beside], tag_field="status", tag=status, forbid_unknown_fields=True)
 
 
 def _value_type(name: str) -> Any:
@@ -68,3 +59,9 @@ def _value_type(name: str) -> Any:
     keys = [(field.name, msgspec.Raw, None) for field in fields(NESTED[name])]
     strict: Any = msgspec.defstruct(name.capitalize(), keys, forbid_unknown_fields=True)
     return GenericAlias(list, strict) if name == "processes" else strict | None
+
+
+_RECORDS: dict[Any, msgspec.json.Decoder[Any]] = {
+    _keys_of(status): msgspec.json.Decoder(kind) for status, kind in RECORD_TYPES.items()
+}
+_KEYS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[tuple(_RECORDS)])  # noqa: UP007

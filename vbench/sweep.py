@@ -8,6 +8,7 @@ Cells that are only counted come next; last, the cells whose measurement was noi
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Sequence
@@ -101,6 +102,7 @@ class Sweep:
                 measures = any(not (plan.count_only or plan.excluded) for plan in plans)
                 self._bench.begin(self._settings, self._store.environments(), measures=measures)
                 left = self._left(plans)
+                gc.freeze()  # records live as long as the sweep: the collector need not go through them
             self._progress.total = len(left)
             self._measure([plan.cell for plan in left if not plan.count_only])
             self._count_only([plan.cell for plan in left if plan.count_only])
