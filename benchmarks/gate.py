@@ -45,7 +45,7 @@ from vbench.stats import median
 MODEL = Path(__file__).with_name("steps.py")
 PYTEST_LIMIT = 1.05  # median:5%
 PYTEST_S = 1.0  # --benchmark-max-time
-TRIAL = [
+TRIAL_COLUMNS = [
     "part", "number", "verdict", "ratio", "low", "high", "pairs", "elapsed_s",
     "same_data_wall_ratio", "usual_wall_ratio",
 ]  # fmt: skip
@@ -167,7 +167,7 @@ def run(names: Sequence[str], limit: int | None, out: Path) -> pd.DataFrame:
             told = f"{entry['verdict']}, ratio {entry['ratio']:.4f}, {entry['pairs']} pairs, {entry['elapsed_s']:.1f} s"
             print(f"{left} left; {name} {number}: {told}", file=sys.stderr, flush=True)
     trials = pd.DataFrame(done)
-    trials[TRIAL].round(5).to_csv(out / "trials.csv", index=False)
+    trials[TRIAL_COLUMNS].round(5).to_csv(out / "trials.csv", index=False)
     return table(trials)
 
 

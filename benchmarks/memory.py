@@ -89,7 +89,7 @@ def main() -> None:
         for cell, mode, kernel, bias in settings
     ]
     rows = complete(cells, arguments.out / "memory.jsonl", arguments.minutes)
-    write(rows, arguments.out)
+    write(rows, len(cells), arguments.out)
 
 
 def study(models: Sequence[str], clips: str, *, large: bool) -> list[Cell]:
@@ -192,7 +192,7 @@ def peak_of(run: Callable[[], object], held: Callable[[], object]) -> Peak:
     return peak_on_cpu(run, held)
 
 
-def write(rows: Sequence[Row], out: Path) -> None:
+def write(rows: Sequence[Row], wanted: int, out: Path) -> None:
     """Every row as CSV; and a page with the range of every setting, and the rows that are furthest off."""
     table = pd.DataFrame(asdict(row) for row in rows)
     table["ratio"] = table["predicted_bytes"] / table["observed_bytes"]
@@ -202,16 +202,18 @@ def write(rows: Sequence[Row], out: Path) -> None:
         rows="size", lowest="min", median="median", highest="max"
     )
     worst = ran.loc[(ran["ratio"] - 1).abs().sort_values(ascending=False).index].head(10)
-    columns = [*KEY, "predicted_bytes", "observed_bytes", "ratio"]
+    columns = {"predicted_bytes": int, "observed_bytes": int, "ratio": float}
+    worst = worst[[*KEY, *columns]].astype(columns)
     within = float(((ran["ratio"] - 1).abs() <= 0.01).mean()) if len(ran) else float("nan")
     text = "\n\n".join(
         (
             "# Tensor peaks, predicted / observed",
             by_setting.reset_index().to_markdown(index=False, floatfmt=".4f"),
-            f"{within:.1%} of {len(ran)} rows are within 1 %; {len(table) - len(ran)} rows were not run.",
+            f"{within:.1%} of {len(ran)} rows are within 1 %; {len(table) - len(ran)} cannot be run, for "
+            f"the reasons in memory.csv; {wanted - len(table)} of {wanted} are still to be made. "
+            f"torch {torch.__version__}.",
             "## The ten furthest",
-            worst[columns].to_markdown(index=False, floatfmt=".4f"),
-            "All rows: memory.csv.",
+            worst.to_markdown(index=False, floatfmt=".7f"),
         )
     )
     (out / "memory.md").write_text(text + "\n", encoding="utf-8")

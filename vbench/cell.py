@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from itertools import product
+from operator import attrgetter
 from typing import Any, Literal
 
 from vbench.errors import AxisError, unknown_name
@@ -19,7 +19,7 @@ VALUES = {
     "mixing": MIXINGS,
 }  # fmt: skip
 COUNTED = ("frames", "height", "width", "batch", "ranks", "accumulation", "views")  # from 1 on
-_SETTINGS = frozenset(product(*VALUES.values()))  # looked up: grids have a hundred thousand cells
+_counted, _setting = attrgetter(*COUNTED), attrgetter(*VALUES)  # at once: grids have a hundred thousand cells
 
 Unit = Literal["pixels", "tokens"]
 
@@ -54,16 +54,14 @@ class Cell:
     hardware: str = ""  # the label of a fleet's workers; empty: any that have the device
 
     def __post_init__(self) -> None:
-        if min(self.frames, self.height, self.width, self.batch, self.ranks, self.accumulation, self.views) < 1:
+        if min(_counted(self)) < 1:
             axis, value = next((name, getattr(self, name)) for name in COUNTED if getattr(self, name) < 1)
             raise AxisError(f"{axis} must be at least 1; got {axis}={value}")
         if self.threads < 0:
             raise AxisError(f"threads must be at least 1 (or 0 for every core); got threads={self.threads}")
-        setting = (self.precision, self.mode, self.backend, self.kernel, self.device, self.mixing)
-        if setting not in _SETTINGS:
-            for axis, known in VALUES.items():
-                if getattr(self, axis) not in known:
-                    raise unknown_name(axis, getattr(self, axis), known)
+        for (axis, known), value in zip(VALUES.items(), _setting(self), strict=True):
+            if value not in known:
+                raise unknown_name(axis, value, known)
 
     @property
     def id(self) -> str:

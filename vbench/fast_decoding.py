@@ -8,8 +8,10 @@ dataclass lacks unread, so a second, cheap pass over the line looks at the keys 
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import reduce
+from operator import or_
 from types import GenericAlias
-from typing import Any, Union
+from typing import Any
 
 import msgspec
 
@@ -64,4 +66,4 @@ def _value_type(name: str) -> Any:
 _RECORDS: dict[Any, msgspec.json.Decoder[Any]] = {
     _keys_of(status): msgspec.json.Decoder(kind) for status, kind in RECORD_TYPES.items()
 }
-_KEYS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[tuple(_RECORDS)])  # noqa: UP007
+_KEYS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(reduce(or_, _RECORDS))

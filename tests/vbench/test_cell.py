@@ -34,6 +34,11 @@ def test_json_gives_the_same_cell_back(axis: str, value: object) -> None:
     assert cell_from_json(cell.to_json()) == cell
 
 
+def test_a_list_for_a_word_is_an_unknown_word() -> None:
+    with pytest.raises(UnknownNameError, match="unknown precision"):
+        cell_from_json({**CELL.to_json(), "precision": ["fp32"]})
+
+
 @pytest.mark.parametrize("axis", ["frames", "height", "width", "batch", "ranks", "accumulation", "views"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_nothing_is_empty(axis: str, value: int) -> None:
