@@ -34,7 +34,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from benchmarks.steps import FRAMES, HEIGHT, WIDTH
-from vbench.analysis.sequential import LOOKS, bounds, ratio_of
+from vbench.analysis.sequential import LOOKS, bounds, ratio_of, undisturbed
 from vbench.cell import Cell
 from vbench.comparing import Comparison, compare_cells
 from vbench.measure.environment import environment
@@ -46,7 +46,7 @@ MODEL = Path(__file__).with_name("steps.py")
 PYTEST_LIMIT = 1.05  # median:5%
 PYTEST_S = 1.0  # --benchmark-max-time
 TRIAL_COLUMNS = [
-    "part", "number", "verdict", "ratio", "low", "high", "pairs", "elapsed_s",
+    "part", "number", "verdict", "ratio", "low", "high", "pairs", "kept_pairs", "elapsed_s",
     "same_data_wall_ratio", "usual_wall_ratio",
 ]  # fmt: skip
 NEIGHBOUR = """import os, sys, numpy as np
@@ -187,7 +187,9 @@ def truth() -> pd.DataFrame:
         a, b = (Side(label=name, cell=cell(name)) for name in ("build", builder))
         pairs = Pairs((a, b), timeout_s=60.0)
         counts = pairs.count()
-        seen = bounds([pairs.measure(number).log_ratio for number in range(LOOKS[-1])], level=0.05)
+        measured = [pairs.measure(number) for number in range(LOOKS[-1])]
+        kept = undisturbed([pair.pace_s for pair in measured])
+        seen = bounds([measured[index].log_ratio for index in kept], level=0.05)
         estimate, low, high = (round(ratio_of(value), 5) for value in seen[:3])
         by_macs = counts[1].macs / counts[0].macs
         found = {"by_macs": by_macs, "pairs": LOOKS[-1], "by_time": estimate, "low": low, "high": high}

@@ -7,6 +7,9 @@ DeMets, Biometrika 70, 1983), and its nominal level follows by the recursion of 
 Hypothesis Testing, section 4.4): resamples of few values are judged by their own spread, where percentile and BCa
 intervals are too short; and a pair in ten may be an outlier on either side. So far in the tails as a look goes, eight
 values have few distinct resamples, and even that is too short: no interval is shorter than Student's.
+
+Pairs during which a neighbour slowed the machine are left out before (`undisturbed`), as a fixed task tells that ran
+between their turns, whatever the sides themselves took.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ POWER = 0.8  # of the minimum detectable effect
 FEWEST = 6  # pairs of a look that comes because time is up
 LOOKS = (8, 12, 16, 24, 32, 40, 56, 80, 112, 160)  # pairs; fours, so that each side starts and runs first as often
 TRIMMED = 0.1  # of the values, at either end
+TOLERANCE = 0.08  # of the machine's pace, slower than in the quickest quarter of pairs; one slow side adds 0.12
+LEAST_KEPT = 1 / 3  # of the pairs, and FEWEST - 1 at least: they may differ because the machine drifts
 RESAMPLES = 20_000
 REPLAYS = 2_000
 SEED = 20251123
@@ -52,6 +57,7 @@ class Look:
     """What was seen at one look."""
 
     pairs: int
+    kept: tuple[int, ...]  # the indices of those that nothing disturbed
     level: float  # two-sided, of this look's interval
     bounds: Bounds
 
@@ -108,6 +114,18 @@ def _boundaries(pairs: Sequence[int], spends: Sequence[float]) -> list[float]:
         boundaries.append(float(optimize.brentq(missing, 0.0, 8.0 / math.sqrt(now))))
         density = np.where(np.abs(grid) <= boundaries[-1] * math.sqrt(now), arrived, 0.0)
     return boundaries
+
+
+def undisturbed(paces_s: Sequence[float]) -> tuple[int, ...]:
+    """The indices of the pairs to judge by, given the seconds of a fixed task beside each.
+
+    Those within the tolerance of the quickest quarter; where these are few, the quickest third.
+    """
+    limit_s = (1 + TOLERANCE) * np.quantile(paces_s, 0.25)
+    least = max(FEWEST - 1, math.ceil(LEAST_KEPT * len(paces_s)))
+    kept = max(least, int((np.asarray(paces_s) <= limit_s).sum()))
+    from_quickest = np.argsort(paces_s, kind="stable")
+    return tuple(sorted(map(int, from_quickest[:kept])))
 
 
 def bounds(values: Sequence[float], level: float, resamples: int = RESAMPLES) -> Bounds:
@@ -179,11 +197,11 @@ def replayed_error_rate(values: Sequence[float], looks: Sequence[Look], replays:
     """
     if not looks:
         return float("nan")
-    sample = np.asarray(values[: looks[-1].pairs])
+    sample = np.asarray(values)
     signs = np.random.default_rng(SEED).choice((-1.0, 1.0), (replays, len(sample)))
     wrong = np.zeros(replays, dtype=bool)
     for look in looks:
-        residuals = sample[: look.pairs] - look.bounds.estimate
-        t = _studentised(signs[:, : look.pairs] * residuals, 0.0)
+        kept = list(look.kept)
+        t = _studentised(signs[:, kept] * (sample[kept] - look.bounds.estimate), 0.0)
         wrong |= (t > look.bounds.t_high) | (t < look.bounds.t_low)
     return float(wrong.mean())

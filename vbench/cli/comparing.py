@@ -81,9 +81,10 @@ def _print(compared: Comparison) -> None:
     confidence = f", interval of {1 - compared.level:.2%} confidence".replace("%", " %") if compared.looks else ""
     interval = units.ratio_interval(compared.ratio, compared.low, compared.high)
     looks = ", ".join(map(str, compared.looks)) or "none"
+    left_out = f"{compared.pairs - compared.kept_pairs} left out as the machine was slow, " if compared.looks else ""
     for line in (
         f"ratio B / A       {interval}{confidence}",
-        f"pairs             {compared.pairs} of {compared.planned_pairs or '-'} planned, looks at {looks}; "
+        f"pairs             {compared.pairs} of {compared.planned_pairs or '-'} planned, {left_out}looks at {looks}; "
         f"{compared.stop_reason}, after {compared.elapsed_s:.0f} s",
         f"smallest effect   {units.percent(compared.minimum_detectable_effect)} would be found by so many pairs with a "
         "chance of 80 %",

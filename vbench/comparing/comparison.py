@@ -52,6 +52,7 @@ class Comparison:
     alpha: float  # the chance, over all looks, that equal sides are called different
     level: float  # of the last look: the interval's confidence is 1 - level
     looks: tuple[int, ...]  # pairs at which there was one
+    kept_pairs: int  # by which the last look judged: the machine was at its usual pace
     planned_pairs: int
     aa_rate: float  # how often these pairs, made into equal sides by random signs, would have been called different
     aa_replays: int
@@ -76,7 +77,7 @@ def comparison_of(
         verdict=course.verdict, pairs=len(course.done),
         minimum_detectable_effect=minimum_detectable_effect(last.bounds),
         margin=course.margin, alpha=course.alpha, level=last.level,
-        looks=tuple(look.pairs for look in course.looks), planned_pairs=course.planned,
+        looks=tuple(look.pairs for look in course.looks), kept_pairs=len(last.kept), planned_pairs=course.planned,
         aa_rate=replayed_error_rate(course.log_ratios, course.looks), aa_replays=REPLAYS,
         stop_reason=course.stop_reason, elapsed_s=elapsed_s,
         a=_figures(sides[0], counts[0], course.done, 0), b=_figures(sides[1], counts[1], course.done, 1),
@@ -87,7 +88,7 @@ def comparison_of(
 def _no_look(log_ratios: list[float]) -> Look:
     """What stands for a look where there were too few pairs for one."""
     seen = Bounds(median(log_ratios), -math.inf, math.inf, math.nan, math.nan, math.nan)
-    return Look(pairs=len(log_ratios), level=math.nan, bounds=seen)
+    return Look(pairs=len(log_ratios), kept=(), level=math.nan, bounds=seen)
 
 
 def _figures(side: Side, counts: Counts, pairs: list[Pair], index: int) -> SideFigures:

@@ -15,6 +15,7 @@ from vbench.analysis.sequential import (
     level_of_last,
     planned_looks,
     ratio_of,
+    undisturbed,
     verdict,
 )
 from vbench.measure.pairs import Pair, Pairs
@@ -67,13 +68,16 @@ class Course:
     def _look(self, *, is_final: bool) -> None:
         seen = len(self.done)
         level = level_of_last((*(look.pairs for look in self.looks), seen), self.planned, self.alpha, is_final)
-        self.looks.append(Look(pairs=seen, level=level, bounds=bounds(self.log_ratios, level)))
+        kept = undisturbed([pair.pace_s for pair in self.done])
+        judged = bounds([self.log_ratios[index] for index in kept], level)
+        self.looks.append(Look(pairs=seen, kept=kept, level=level, bounds=judged))
         self.verdict = verdict(self.last.bounds, self.margin)
         if self.verdict != "inconclusive":
             self.stop_reason = f"{self.verdict} at look {len(self.looks)}"
         elif is_final:
             self.stop_reason = "the budget is used up" if seen < LOOKS[-1] else f"{seen} pairs decide nothing"
-        self._told(f"{seen} pairs: ratio {ratio_interval(*map(ratio_of, self.last.bounds[:3]))}: {self.verdict}")
+        interval = ratio_interval(*map(ratio_of, judged[:3]))
+        self._told(f"{len(kept)} of {seen} pairs: ratio {interval}: {self.verdict}")
 
     def _last_look(self) -> None:
         """Time is up: what is left of alpha is spent on the pairs that are there."""

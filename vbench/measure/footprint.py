@@ -10,9 +10,10 @@ them, and so do the fused kernel's buffers.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -212,6 +213,18 @@ class LiveBytes(TorchDispatchMode):
         """Those that are alive."""
         return {block for block, size in self.history if size > 0} - {block for block, size in self.history if size < 0}
 
+    def again(self, events: Sequence[tuple[int, int]], result: Callable[[], Tensor]) -> Tensor:
+        """Let blocks begin and end as they did in `events`, whose one block that stays is that of the result."""
+        ended, copies, made = {block for block, size in events if size < 0}, dict[int, int](), None
+        for block, size in events:
+            if size < 0 and block in copies:
+                self._end(copies[block], -size)
+            elif size > 0 and block in ended:
+                copies[block] = self._begin(size)
+            elif size > 0 and made is None:
+                made = result()
+        return result() if made is None else made
+
     def move(self, tensors: object, *, reads_what_it_writes: bool = False) -> None:
         """Count the bytes of an operator's operands and results, each once.
 
@@ -278,10 +291,11 @@ def _like_parts_once(live: LiveBytes) -> Iterator[None]:
         if torch.is_grad_enabled() or len(others) < 2:
             return one_by_one(function, (first, *others, last))
         done = [function(*first)]
-        before = live.moved
+        moved, begun = live.moved, len(live.history)
         done.append(function(*others[0]))
-        moved_by_one = live.moved - before
-        done += [_twin(done[-1]) for _ in others[1:]]
+        moved_by_one, second = live.moved - moved, live.history[begun:]
+        for _ in others[1:]:
+            done.append(live.again(second, partial(_twin, done[1])))
         live.moved += moved_by_one * len(others[1:])
         return [*done, function(*last)]
 

@@ -1,17 +1,18 @@
 """Fresh process pairs: two sides alive at once, built and warm, that run in turn and never together.
 
-A turn is a short block of forwards; the turns of a pair go A B B A (the next pair: B A A B), so that within each four
-a drift that is linear in time cancels exactly. The parent sleeps on the worker whose turn it is.
+A turn is a short block of forwards; the turns of a pair go A B B A, of the next pair B A A B, so that over two pairs a
+drift that is linear in time cancels. The parent sleeps on the worker whose turn it is.
 
-What a pair says is robust to neighbours: a turn tells its median forward, and the quicker half of each side's turns is
-compared. What others do to a core makes some turns slower, by 20 to 30 % where they take its other thread; a slow-down
-of the code is in all of them. Of 2,293 pairs of a 15 ms model on two disturbed cores, other pairs than those by which
-this was chosen, 11 % were more than 2 % off; they would have been 25 % with the median of all fours. Means of 24 pairs,
-a tenth trimmed at either end, had a standard deviation of 0.30 % instead of 0.50 %.
+What a pair says is robust to neighbours: of each side the quickest turn is compared, and of a turn its quickest
+forwards. What others do to a core slows some forwards by 20 to 30 %, for a tenth of a second or for two, where they
+take its other thread; a slow-down of the code is in all of them. For the same reason pairs are many and short, and a
+fixed product right before and after each turn tells the machine's pace: a pair whose pace is slow is left out of the
+verdict (`vbench.analysis.sequential.undisturbed`), which favours no side, whatever the two sides do.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import time
@@ -20,19 +21,18 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from statistics import fmean
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from vbench.errors import VbenchError
 from vbench.measure.processes import receive, started_process
 from vbench.measure.protocol import WORKER, Refusal
-from vbench.measure.turns import Ready, Side, Timed, Turn, enter_side
+from vbench.measure.turns import Ready, Side, Timed, Told, Turn, enter_side
 from vbench.results import Counts
 from vbench.stats import median
 
 TURN_S = 0.045  # of timed forwards: long against the switch between processes, short against a machine's moods
-PAIR_S = 0.3  # of timed forwards in a pair: about what starting the two processes costs
+PAIR_S = 0.15  # of timed forwards in a pair: half of what starting the two processes costs
 SETTLING_S = 0.2  # forwards under this are run once, untimed, at the start of a turn: the other side used the caches
 MOST_FOURS = 12
 SHORT_S = 1e-3  # forwards under this are timed in blocks: the clock takes some microseconds
@@ -55,14 +55,17 @@ class Pair:
 
     order: str  # of the first four turns: ABBA or BAAB
     turns_s: tuple[tuple[float, ...], tuple[float, ...]]  # median own seconds of a forward, by side and turn
-    walls_s: tuple[tuple[float, ...], tuple[float, ...]]  # the same by the clock on the wall
+    quickest_s: tuple[tuple[float, ...], tuple[float, ...]]  # the same of the quickest forwards of a turn
+    walls_s: tuple[tuple[float, ...], tuple[float, ...]]  # the median by the clock on the wall
+    pace_s: float  # of a fixed product around the turns: the mean of both sides' medians
     peak_memory_bytes: tuple[int, int]
     elapsed_s: float
 
     @property
     def log_ratio(self) -> float:
-        """log(time of B / time of A), of the quicker turns."""
-        return log_ratio(*self.turns_s)
+        """log(time of B / time of A), both undisturbed."""
+        a, b = map(log_undisturbed, self.quickest_s)
+        return b - a
 
     @property
     def latency_s(self) -> tuple[float, float]:
@@ -76,17 +79,20 @@ class Pair:
 
 
 def _by_side(
-    turns: tuple[list[list[Timed]], ...], clock: Callable[[Timed], float]
+    turns: tuple[list[Told], ...], seconds: Callable[[Sequence[Timed]], float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    a, b = (tuple(median([clock(sample) for sample in turn]) for turn in side) for side in turns)
+    a, b = (tuple(seconds(told.samples) for told in side) for side in turns)
     return a, b
 
 
-def log_ratio(a_s: Sequence[float], b_s: Sequence[float]) -> float:
-    """log(B / A) of the quicker half of each side's turns, at least two; a steady drift cancels."""
-    kept = max(2, len(a_s) // 4 * 2)  # an even number: under a drift, those of whole fours
-    a, b = (np.log(np.sort(turns_s)[:kept]).mean() for turns_s in (a_s, b_s))
-    return float(b - a)
+def quickest_s(samples: Sequence[Timed]) -> float:
+    """Own seconds of a forward: the mean of the quickest quarter of a turn, of the quickest one where it has few."""
+    return fmean(sorted(sample.own_s for sample in samples)[: max(1, len(samples) // 4)])
+
+
+def log_undisturbed(turns_s: Sequence[float]) -> float:
+    """The mean logarithm of the quickest quarter of a side's turns, of the quickest one where they are few."""
+    return fmean(map(math.log, sorted(turns_s)[: max(1, len(turns_s) // 4)]))
 
 
 class Pairs:
@@ -119,25 +125,27 @@ class Pairs:
         with self._started("serve", (first, 1 - first), self._core(number)) as started:
             workers = started[:: -1 if first else 1]
             plan = plan_for([worker.answer() for worker in workers])
-            turns: tuple[list[list[Timed]], list[list[Timed]]] = ([], [])
+            turns: tuple[list[Told], list[Told]] = ([], [])
             order = (1, 0, 0, 1) if number % 2 else (0, 1, 1, 0)
             for side in order * plan.fours:
                 turns[side].append(workers[side].ask(plan.turn))
             peaks = [worker.ask(None) for worker in workers]
         return Pair(
             order="BAAB" if number % 2 else "ABBA",
-            turns_s=_by_side(turns, lambda sample: sample.own_s),
-            walls_s=_by_side(turns, lambda sample: sample.wall_s),
+            turns_s=_by_side(turns, lambda samples: median([sample.own_s for sample in samples])),
+            quickest_s=_by_side(turns, quickest_s),
+            walls_s=_by_side(turns, lambda samples: median([sample.wall_s for sample in samples])),
+            pace_s=fmean(median([pace_s for told in side for pace_s in told.paces_s]) for side in turns),
             peak_memory_bytes=(peaks[0], peaks[1]),
             elapsed_s=time.monotonic() - began,
         )
 
-    def alone(self, which: int, for_s: float) -> list[Timed]:
+    def alone(self, which: int, for_s: float) -> Sequence[Timed]:
         """One side in a fresh process of its own, timed for about `for_s`: what a plain benchmark would do."""
         with self._started("serve", (which,), None) as (worker,):
             forward_s = worker.answer().forward_s
-            samples: list[Timed] = worker.ask(Turn(settling=0, samples=max(5, round(for_s / forward_s)), block=1))
-        return samples
+            told: Told = worker.ask(Turn(settling=0, samples=max(5, round(for_s / forward_s)), block=1))
+        return told.samples
 
     def _core(self, number: int) -> int | None:
         """The core that both processes of a pair share, another for the next four: cores differ by their neighbours."""

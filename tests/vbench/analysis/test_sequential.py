@@ -21,6 +21,7 @@ from vbench.analysis.sequential import (
     ratio_of,
     replayed_error_rate,
     spent,
+    undisturbed,
     verdict,
 )
 
@@ -167,11 +168,40 @@ def test_the_minimum_detectable_effect_is_found_four_times_in_five() -> None:
 
 def test_replays_of_quiet_pairs_keep_to_the_plan_and_too_narrow_bounds_show() -> None:
     values = NORMAL(np.random.default_rng(2), 24) + 0.05
-    look = Look(pairs=24, level=ALPHA, bounds=bounds(values, ALPHA))
+    look = Look(pairs=24, kept=tuple(range(24)), level=ALPHA, bounds=bounds(values, ALPHA))
     assert replayed_error_rate(values, [look]) <= 5 * ALPHA
     narrow = replace(look, bounds=look.bounds._replace(t_low=-1.0, t_high=1.0))
     assert replayed_error_rate(values, [narrow]) == pytest.approx(2 * stats.t.sf(1.0, 23), abs=0.08)
     assert math.isnan(replayed_error_rate(values, []))
+
+
+def disturbed(rng: np.random.Generator, pairs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Log ratios of equal sides and paces: each side is slowed down by a quarter in 3 pairs of 10, the pace by half."""
+    slow = rng.random((2, pairs)) < 0.3
+    a, b = rng.normal(0, 0.005, (2, pairs)) + 0.25 * slow
+    return b - a, rng.normal(1.0, 0.02, pairs) + 0.125 * slow.sum(axis=0)
+
+
+def test_pairs_that_a_neighbour_disturbed_are_left_out_and_intervals_hold() -> None:
+    """Half of the pairs are quiet on both sides: they tell more than all do, and cover 0 as they should."""
+    rng = np.random.default_rng(4)
+    covered, all_widths, kept_widths = 0, [], []
+    for _ in range(200):
+        values, paces_s = disturbed(rng, 40)
+        seen, every = bounds(values[list(undisturbed(paces_s))], 0.05, 600), bounds(values, 0.05, 600)
+        covered += seen.low <= 0 <= seen.high
+        kept_widths.append(seen.high - seen.low)
+        all_widths.append(every.high - every.low)
+    assert covered / 200 >= 0.91
+    assert np.median(kept_widths) < 0.5 * np.median(all_widths)
+
+
+def test_at_an_even_pace_all_pairs_are_kept_and_of_uneven_ones_the_quickest_third_at_least() -> None:
+    rng = np.random.default_rng(4)
+    assert undisturbed(rng.normal(1e-3, 2e-5, 40).tolist()) == tuple(range(40))
+    assert undisturbed([0.0] * 8) == tuple(range(8))  # no pace is told beside this device
+    assert undisturbed(np.linspace(1, 9, 40).tolist()) == tuple(range(14))
+    assert undisturbed([1.3, 1.0, 1.2, 1.9, 1.5, 1.4]) == (0, 1, 2, 4, 5)
 
 
 def test_a_ratio_beyond_all_bounds_is_infinite() -> None:

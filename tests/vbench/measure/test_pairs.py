@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,8 +19,8 @@ from benchmarks.crashes import orphans
 from vbench.cell import Cell
 from vbench.measure import own_time
 from vbench.measure.own_time import OwnTime
-from vbench.measure.pairs import Pairs, SideError, log_ratio, plan_for
-from vbench.measure.turns import Ready, Side
+from vbench.measure.pairs import Pairs, SideError, log_undisturbed, plan_for, quickest_s
+from vbench.measure.turns import Ready, Side, Timed
 
 CORE = Cell(model="core:space", frames=2, height=4, width=4, unit="tokens", threads=1)
 
@@ -40,22 +41,34 @@ def turns(order: str, drift_of: Callable[[int], float]) -> tuple[list[float], li
     return times["A"], times["B"]
 
 
+def log_ratio(order: str, drift_of: Callable[[int], float]) -> float:
+    a, b = map(log_undisturbed, turns(order, drift_of))
+    return b - a
+
+
 @pytest.mark.parametrize("drift", [0.3, -0.3])
-@pytest.mark.parametrize("fours", range(1, 7))
-@pytest.mark.parametrize("first", ["ABBA", "BAAB"])
-def test_a_steady_drift_cancels(first: str, fours: int, drift: float) -> None:
-    found = log_ratio(*turns(first * fours, lambda number: drift * number))
-    assert found == pytest.approx(math.log(2), abs=1e-12)
+@pytest.mark.parametrize("fours", range(1, 9))
+def test_a_steady_drift_cancels_over_two_pairs_in_a_row(fours: int, drift: float) -> None:
+    found = [log_ratio(order * fours, lambda number: drift * number) for order in ("ABBA", "BAAB")]
+    assert sum(found) / 2 == pytest.approx(math.log(2), abs=1e-12)
 
 
 def test_it_would_not_cancel_without_the_second_half_turned_round() -> None:
-    assert log_ratio(*turns("ABAB", lambda number: 0.3 * number)) == pytest.approx(math.log(2) + 0.3)
+    found = [log_ratio("ABAB", lambda number: 0.3 * number)] * 2
+    assert sum(found) / 2 == pytest.approx(math.log(2) + 0.3)
 
 
-@pytest.mark.parametrize("disturbed", [{0}, {2, 3}, {1, 5}, {4, 5, 6, 7}])  # two turns of a side at most
+@pytest.mark.parametrize("disturbed", [{0}, {2, 3}, {1, 5}, {0, 1, 2, 5, 7}])  # a turn of each side is left
 def test_turns_that_others_slowed_down_are_not_compared(disturbed: set[int]) -> None:
-    found = log_ratio(*turns("ABBAABBA", lambda number: 0.3 * (number in disturbed)))
+    found = log_ratio("ABBAABBA", lambda number: 0.3 * (number in disturbed))
     assert found == pytest.approx(math.log(2), abs=1e-12)
+
+
+@pytest.mark.parametrize(("count", "compared"), [(1, 1), (3, 1), (8, 2), (45, 11)])
+def test_of_a_turn_its_quickest_quarter_is_compared(count: int, compared: int) -> None:
+    times = [float(second) for second in range(1, count + 1)]
+    turn = [Timed(own_s, 9.0) for own_s in random.Random(1).sample(times, count)]
+    assert quickest_s(turn) == pytest.approx((1 + compared) / 2)
 
 
 def test_both_sides_of_a_pair_do_the_same_number_of_turns_and_tell_their_memory() -> None:
@@ -64,6 +77,7 @@ def test_both_sides_of_a_pair_do_the_same_number_of_turns_and_tell_their_memory(
     assert len(a) == len(b) >= 2
     assert min(*a, *b) > 0
     assert np.all(np.asarray(pair.walls_s) > 0)
+    assert 0 < pair.pace_s < 1
     assert min(pair.peak_memory_bytes) > 50 * 2**20
 
 
