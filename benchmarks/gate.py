@@ -188,7 +188,7 @@ def truth() -> pd.DataFrame:
         pairs = Pairs((a, b), timeout_s=60.0)
         counts = pairs.count()
         measured = [pairs.measure(number) for number in range(LOOKS[-1])]
-        kept = undisturbed([pair.pace_s for pair in measured])
+        kept = undisturbed(*zip(*(pair.least_s for pair in measured), strict=True))
         seen = bounds([measured[index].log_ratio for index in kept], level=0.05)
         estimate, low, high = (round(ratio_of(value), 5) for value in seen[:3])
         by_macs = counts[1].macs / counts[0].macs

@@ -174,8 +174,7 @@ class Simulated:
         self.measured += 1
         turns_s = (1.0, 1.0), (self.ratio_of(number),) * 2
         return Pair(
-            order="ABBA", turns_s=turns_s, quickest_s=turns_s, walls_s=turns_s, pace_s=1.0, peak_memory_bytes=(1, 1),
-            elapsed_s=1.0,
+            order="ABBA", turns_s=turns_s, quickest_s=turns_s, walls_s=turns_s, peak_memory_bytes=(1, 1), elapsed_s=1.0,
         )  # fmt: skip
 
 

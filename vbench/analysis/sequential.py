@@ -8,8 +8,8 @@ Hypothesis Testing, section 4.4): resamples of few values are judged by their ow
 intervals are too short; and a pair in ten may be an outlier on either side. So far in the tails as a look goes, eight
 values have few distinct resamples, and even that is too short: no interval is shorter than Student's.
 
-Pairs during which a neighbour slowed the machine are left out before (`undisturbed`), as a fixed task tells that ran
-between their turns, whatever the sides themselves took.
+Pairs that a neighbour disturbed are left out before (`undisturbed`): both sides count alike in what is left out, and
+nothing is where it is one side alone that is slow in some processes, which is then its own doing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ POWER = 0.8  # of the minimum detectable effect
 FEWEST = 6  # pairs of a look that comes because time is up
 LOOKS = (8, 12, 16, 24, 32, 40, 56, 80, 112, 160)  # pairs; fours, so that each side starts and runs first as often
 TRIMMED = 0.1  # of the values, at either end
-TOLERANCE = 0.08  # of the machine's pace, slower than in the quickest quarter of pairs; one slow side adds 0.12
+TOLERANCE = 0.02  # log of a side's time in a pair beyond that of its own quickest quarter; neighbours add 0.2 to 0.3
 LEAST_KEPT = 1 / 3  # of the pairs, and FEWEST - 1 at least: they may differ because the machine drifts
+ONE_SIDED = 0.001  # chance that it is one side so often which is the slower in a disturbed pair
 RESAMPLES = 20_000
 REPLAYS = 2_000
 SEED = 20251123
@@ -57,7 +58,7 @@ class Look:
     """What was seen at one look."""
 
     pairs: int
-    kept: tuple[int, ...]  # the indices of those that nothing disturbed
+    kept: tuple[int, ...]  # the indices of those that were judged by
     level: float  # two-sided, of this look's interval
     bounds: Bounds
 
@@ -116,16 +117,22 @@ def _boundaries(pairs: Sequence[int], spends: Sequence[float]) -> list[float]:
     return boundaries
 
 
-def undisturbed(paces_s: Sequence[float]) -> tuple[int, ...]:
-    """The indices of the pairs to judge by, given the seconds of a fixed task beside each.
+def undisturbed(a_s: Sequence[float], b_s: Sequence[float]) -> tuple[int, ...]:
+    """The indices of the pairs to judge by, given the seconds of both sides.
 
-    Those within the tolerance of the quickest quarter; where these are few, the quickest third.
+    Those in which neither took longer than in its own quickest quarter of pairs, within the tolerance, and a third at
+    least: those in which both were quickest. All, where it is always the same side that took longer.
     """
-    limit_s = (1 + TOLERANCE) * np.quantile(paces_s, 0.25)
-    least = max(FEWEST - 1, math.ceil(LEAST_KEPT * len(paces_s)))
-    kept = max(least, int((np.asarray(paces_s) <= limit_s).sum()))
-    from_quickest = np.argsort(paces_s, kind="stable")
-    return tuple(sorted(map(int, from_quickest[:kept])))
+    from scipy.stats import binomtest
+
+    a, b = (np.log(seconds) - np.quantile(np.log(seconds), 0.25) for seconds in (a_s, b_s))
+    longer = np.maximum(a, b)
+    is_slow = longer > TOLERANCE
+    b_is_slower = int((b > a)[is_slow].sum())
+    if is_slow.any() and binomtest(b_is_slower, int(is_slow.sum())).pvalue < ONE_SIDED:
+        return tuple(range(len(longer)))
+    kept = max(FEWEST - 1, math.ceil(LEAST_KEPT * len(longer)), len(longer) - int(is_slow.sum()))
+    return tuple(sorted(map(int, np.argsort(longer, kind="stable")[:kept])))
 
 
 def bounds(values: Sequence[float], level: float, resamples: int = RESAMPLES) -> Bounds:

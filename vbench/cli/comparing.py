@@ -81,7 +81,7 @@ def _print(compared: Comparison) -> None:
     confidence = f", interval of {1 - compared.level:.2%} confidence".replace("%", " %") if compared.looks else ""
     interval = units.ratio_interval(compared.ratio, compared.low, compared.high)
     looks = ", ".join(map(str, compared.looks)) or "none"
-    left_out = f"{compared.pairs - compared.kept_pairs} left out as the machine was slow, " if compared.looks else ""
+    left_out = f"{compared.pairs - compared.kept_pairs} disturbed and left out, " if compared.looks else ""
     for line in (
         f"ratio B / A       {interval}{confidence}",
         f"pairs             {compared.pairs} of {compared.planned_pairs or '-'} planned, {left_out}looks at {looks}; "

@@ -52,7 +52,7 @@ class Comparison:
     alpha: float  # the chance, over all looks, that equal sides are called different
     level: float  # of the last look: the interval's confidence is 1 - level
     looks: tuple[int, ...]  # pairs at which there was one
-    kept_pairs: int  # by which the last look judged: the machine was at its usual pace
+    kept_pairs: int  # by which the last look judged: the others were disturbed
     planned_pairs: int
     aa_rate: float  # how often these pairs, made into equal sides by random signs, would have been called different
     aa_replays: int

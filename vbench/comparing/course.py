@@ -68,7 +68,7 @@ class Course:
     def _look(self, *, is_final: bool) -> None:
         seen = len(self.done)
         level = level_of_last((*(look.pairs for look in self.looks), seen), self.planned, self.alpha, is_final)
-        kept = undisturbed([pair.pace_s for pair in self.done])
+        kept = undisturbed(*zip(*(pair.least_s for pair in self.done), strict=True))
         judged = bounds([self.log_ratios[index] for index in kept], level)
         self.looks.append(Look(pairs=seen, kept=kept, level=level, bounds=judged))
         self.verdict = verdict(self.last.bounds, self.margin)

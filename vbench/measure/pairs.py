@@ -5,9 +5,8 @@ drift that is linear in time cancels. The parent sleeps on the worker whose turn
 
 What a pair says is robust to neighbours: of each side the quickest turn is compared, and of a turn its quickest
 forwards. What others do to a core slows some forwards by 20 to 30 %, for a tenth of a second or for two, where they
-take its other thread; a slow-down of the code is in all of them. For the same reason pairs are many and short, and a
-fixed product right before and after each turn tells the machine's pace: a pair whose pace is slow is left out of the
-verdict (`vbench.analysis.sequential.undisturbed`), which favours no side, whatever the two sides do.
+take its other thread; a slow-down of the code is in all of them. For the same reason pairs are many and short: of those
+that were disturbed all the while some can be left out (`vbench.analysis.sequential.undisturbed`).
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from statistics import fmean
+from statistics import fmean, geometric_mean
 from typing import Any, NamedTuple
 
 from vbench.errors import VbenchError
 from vbench.measure.processes import receive, started_process
 from vbench.measure.protocol import WORKER, Refusal
-from vbench.measure.turns import Ready, Side, Timed, Told, Turn, enter_side
+from vbench.measure.turns import Ready, Side, Timed, Turn, enter_side
 from vbench.results import Counts
 from vbench.stats import median
 
@@ -57,15 +56,19 @@ class Pair:
     turns_s: tuple[tuple[float, ...], tuple[float, ...]]  # median own seconds of a forward, by side and turn
     quickest_s: tuple[tuple[float, ...], tuple[float, ...]]  # the same of the quickest forwards of a turn
     walls_s: tuple[tuple[float, ...], tuple[float, ...]]  # the median by the clock on the wall
-    pace_s: float  # of a fixed product around the turns: the mean of both sides' medians
     peak_memory_bytes: tuple[int, int]
     elapsed_s: float
 
     @property
     def log_ratio(self) -> float:
-        """log(time of B / time of A), both undisturbed."""
-        a, b = map(log_undisturbed, self.quickest_s)
-        return b - a
+        """log(time of B / time of A), both at their quickest."""
+        a_s, b_s = self.least_s
+        return math.log(b_s / a_s)
+
+    @property
+    def least_s(self) -> tuple[float, float]:
+        """Own seconds of one forward of A and of B at their quickest."""
+        return least_s(self.quickest_s[0]), least_s(self.quickest_s[1])
 
     @property
     def latency_s(self) -> tuple[float, float]:
@@ -79,20 +82,20 @@ class Pair:
 
 
 def _by_side(
-    turns: tuple[list[Told], ...], seconds: Callable[[Sequence[Timed]], float]
+    turns: tuple[list[list[Timed]], ...], seconds: Callable[[Sequence[Timed]], float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    a, b = (tuple(seconds(told.samples) for told in side) for side in turns)
+    a, b = (tuple(seconds(turn) for turn in side) for side in turns)
     return a, b
 
 
-def quickest_s(samples: Sequence[Timed]) -> float:
+def quickest_s(turn: Sequence[Timed]) -> float:
     """Own seconds of a forward: the mean of the quickest quarter of a turn, of the quickest one where it has few."""
-    return fmean(sorted(sample.own_s for sample in samples)[: max(1, len(samples) // 4)])
+    return fmean(sorted(sample.own_s for sample in turn)[: max(1, len(turn) // 4)])
 
 
-def log_undisturbed(turns_s: Sequence[float]) -> float:
-    """The mean logarithm of the quickest quarter of a side's turns, of the quickest one where they are few."""
-    return fmean(map(math.log, sorted(turns_s)[: max(1, len(turns_s) // 4)]))
+def least_s(turns_s: Sequence[float]) -> float:
+    """The geometric mean of the quickest quarter of a side's turns, of the quickest one where they are few."""
+    return geometric_mean(sorted(turns_s)[: max(1, len(turns_s) // 4)])
 
 
 class Pairs:
@@ -125,27 +128,26 @@ class Pairs:
         with self._started("serve", (first, 1 - first), self._core(number)) as started:
             workers = started[:: -1 if first else 1]
             plan = plan_for([worker.answer() for worker in workers])
-            turns: tuple[list[Told], list[Told]] = ([], [])
+            turns: tuple[list[list[Timed]], list[list[Timed]]] = ([], [])
             order = (1, 0, 0, 1) if number % 2 else (0, 1, 1, 0)
             for side in order * plan.fours:
                 turns[side].append(workers[side].ask(plan.turn))
             peaks = [worker.ask(None) for worker in workers]
         return Pair(
             order="BAAB" if number % 2 else "ABBA",
-            turns_s=_by_side(turns, lambda samples: median([sample.own_s for sample in samples])),
+            turns_s=_by_side(turns, lambda turn: median([sample.own_s for sample in turn])),
             quickest_s=_by_side(turns, quickest_s),
-            walls_s=_by_side(turns, lambda samples: median([sample.wall_s for sample in samples])),
-            pace_s=fmean(median([pace_s for told in side for pace_s in told.paces_s]) for side in turns),
+            walls_s=_by_side(turns, lambda turn: median([sample.wall_s for sample in turn])),
             peak_memory_bytes=(peaks[0], peaks[1]),
             elapsed_s=time.monotonic() - began,
         )
 
-    def alone(self, which: int, for_s: float) -> Sequence[Timed]:
+    def alone(self, which: int, for_s: float) -> list[Timed]:
         """One side in a fresh process of its own, timed for about `for_s`: what a plain benchmark would do."""
         with self._started("serve", (which,), None) as (worker,):
             forward_s = worker.answer().forward_s
-            told: Told = worker.ask(Turn(settling=0, samples=max(5, round(for_s / forward_s)), block=1))
-        return told.samples
+            samples: list[Timed] = worker.ask(Turn(settling=0, samples=max(5, round(for_s / forward_s)), block=1))
+        return samples
 
     def _core(self, number: int) -> int | None:
         """The core that both processes of a pair share, another for the next four: cores differ by their neighbours."""

@@ -34,11 +34,9 @@ class Probe:
     def __call__(self) -> tuple[float, float]:
         """Seconds of one product and of one copy: each the median of a few."""
         with torch.inference_mode():
-            return _median_s(self.product), _median_s(lambda: self._copy.copy_(self._source))
-
-    def product(self) -> None:
-        """The product alone, once."""
-        torch.mm(self._a, self._b, out=self._c)
+            return _median_s(lambda: torch.mm(self._a, self._b, out=self._c)), _median_s(
+                lambda: self._copy.copy_(self._source)
+            )
 
 
 def _mapped(shape: tuple[int, ...]) -> Tensor:

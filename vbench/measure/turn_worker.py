@@ -16,15 +16,13 @@ from vbench.measure.memory import PROCESS_PEAKS
 from vbench.measure.own_time import own_clock
 from vbench.measure.precision import precision_context
 from vbench.measure.prepare import Forward, build, first_forward
-from vbench.measure.probe import Probe
 from vbench.measure.protocol import Refusal, StopRule
 from vbench.measure.revisions import check_imported
-from vbench.measure.turns import Ready, Side, Timed, Told, Turn
+from vbench.measure.turns import Ready, Side, Timed, Turn
 from vbench.measure.worker import answer, counts_of, end_with_parent, prepare_process
 from vbench.results import Counts
 
 RULE = StopRule(min_warmup_s=0.02, max_warmup_s=0.3)
-PRODUCTS = 3  # by which the pace is told, about a millisecond
 BRIEF_S = 1.0  # forwards under this are worth one more, to know how long they take without a neighbour
 
 
@@ -74,19 +72,13 @@ def _serve(connection: Connection, side: Side, core: int | None) -> None:
         if forward_s < BRIEF_S:
             forward_s = min(forward_s, clock(run, 1).own_s)
         connection.send(Ready(forward_s, kernel_ran))
-        product = Probe().product if cell.device == "cpu" else None
         while (turn := connection.recv()) is not None:
-            connection.send(_told(run, product, clock, turn))
+            connection.send(_block(run, clock, turn))
         connection.send(PROCESS_PEAKS[cell.device](run))
         connection.recv()  # stay until the other side is done, too: leaving frees memory, which takes time
 
 
-def _told(run: Run, product: Run | None, clock: Callable[[Run, int], Timed], turn: Turn) -> Told:
-    def pace_s() -> float:
-        return clock(product, PRODUCTS).own_s if product else 0.0
-
-    before_s = pace_s()
+def _block(run: Run, clock: Callable[[Run, int], Timed], turn: Turn) -> tuple[Timed, ...]:
     for _ in range(turn.settling):
         run()
-    samples = tuple(clock(run, turn.block) for _ in range(turn.samples))
-    return Told(samples, (before_s, pace_s()))
+    return tuple(clock(run, turn.block) for _ in range(turn.samples))

@@ -29,13 +29,6 @@ class Timed(NamedTuple):
     wall_s: float
 
 
-class Told(NamedTuple):
-    """What a turn tells: its samples, and how quick the machine was right before and after them."""
-
-    samples: tuple[Timed, ...]
-    paces_s: tuple[float, float]  # own seconds of a fixed product; 0 beside a device whose speed it says nothing of
-
-
 class Ready(NamedTuple):
     """A side that is built and warm."""
 

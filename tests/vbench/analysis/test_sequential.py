@@ -175,11 +175,10 @@ def test_replays_of_quiet_pairs_keep_to_the_plan_and_too_narrow_bounds_show() ->
     assert math.isnan(replayed_error_rate(values, []))
 
 
-def disturbed(rng: np.random.Generator, pairs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Log ratios of equal sides and paces: each side is slowed down by a quarter in 3 pairs of 10, the pace by half."""
-    slow = rng.random((2, pairs)) < 0.3
-    a, b = rng.normal(0, 0.005, (2, pairs)) + 0.25 * slow
-    return b - a, rng.normal(1.0, 0.02, pairs) + 0.125 * slow.sum(axis=0)
+def disturbed(rng: np.random.Generator, pairs: int, shares: tuple[float, float]) -> NDArray[np.float64]:
+    """Logarithms of the times of two equal sides, each slowed down by a quarter in its share of the pairs."""
+    slow = np.array([rng.random(pairs) < share for share in shares])
+    return rng.normal(0, 0.005, (2, pairs)) + 0.25 * slow
 
 
 def test_pairs_that_a_neighbour_disturbed_are_left_out_and_intervals_hold() -> None:
@@ -187,8 +186,9 @@ def test_pairs_that_a_neighbour_disturbed_are_left_out_and_intervals_hold() -> N
     rng = np.random.default_rng(4)
     covered, all_widths, kept_widths = 0, [], []
     for _ in range(200):
-        values, paces_s = disturbed(rng, 40)
-        seen, every = bounds(values[list(undisturbed(paces_s))], 0.05, 600), bounds(values, 0.05, 600)
+        a, b = disturbed(rng, 40, (0.3, 0.3))
+        kept = list(undisturbed(np.exp(a), np.exp(b)))
+        seen, every = bounds((b - a)[kept], 0.05, 600), bounds(b - a, 0.05, 600)
         covered += seen.low <= 0 <= seen.high
         kept_widths.append(seen.high - seen.low)
         all_widths.append(every.high - every.low)
@@ -196,12 +196,18 @@ def test_pairs_that_a_neighbour_disturbed_are_left_out_and_intervals_hold() -> N
     assert np.median(kept_widths) < 0.5 * np.median(all_widths)
 
 
-def test_at_an_even_pace_all_pairs_are_kept_and_of_uneven_ones_the_quickest_third_at_least() -> None:
+def test_a_side_that_is_slow_in_half_of_its_processes_is_not_taken_for_disturbed() -> None:
+    a, b = disturbed(np.random.default_rng(4), 40, (0.0, 0.5))
+    assert undisturbed(np.exp(a), np.exp(b)) == tuple(range(40))
+
+
+def test_of_quiet_pairs_all_are_kept_and_of_drifting_ones_the_quickest_third() -> None:
     rng = np.random.default_rng(4)
-    assert undisturbed(rng.normal(1e-3, 2e-5, 40).tolist()) == tuple(range(40))
-    assert undisturbed([0.0] * 8) == tuple(range(8))  # no pace is told beside this device
-    assert undisturbed(np.linspace(1, 9, 40).tolist()) == tuple(range(14))
-    assert undisturbed([1.3, 1.0, 1.2, 1.9, 1.5, 1.4]) == (0, 1, 2, 4, 5)
+    quiet = np.exp(rng.normal(-4, 0.004, (2, 40)))
+    assert undisturbed(*quiet) == tuple(range(40))
+    drifting = np.exp(np.linspace(0, 1, 40))
+    assert undisturbed(drifting * quiet[0], drifting * quiet[1]) == tuple(range(14))
+    assert undisturbed([1, 1, 9, 1, 1, 7], [1, 1, 1, 8, 1, 1]) == (0, 1, 3, 4, 5)
 
 
 def test_a_ratio_beyond_all_bounds_is_infinite() -> None:
