@@ -1,13 +1,13 @@
-"""Ten answers of `vbench fit`, verified: the longest clip runs within the memory, the next longer one does not.
+"""Ten answers of `vbench fit`, verified: the longest clip runs within the memory, the shortest too long one does not.
 
     python -m benchmarks.fit [--pairs 10] [--timeout 10m] [--out reports/bench]
 
 Each clip runs in a process of its own, three forwards, like a user's. The limit is on resident memory: the process of
-the longer clip is ended as soon as its VmHWM, the kernel's own high-water mark, passes the memory asked for; that of
-the one which should fit may take a quarter more, to see by how much it does not. A process that ends by itself tells
-its VmHWM exactly. (RLIMIT_AS limits addresses, of which torch takes many times what it touches; a control group would
-need rights that a benchmark should not have.) Heaps differ from run to run by some tens of MiB (`vbench.measure.heap`),
-which may be more than one clip needs above the other, so that the figures stand beside "fits" and "is above". Rows are
+the clip that is too long is ended as soon as its VmHWM, the kernel's own high-water mark, passes the memory asked for;
+that of the one which should fit may take a quarter more, to see by how much it does not. A process that ends by itself
+tells its VmHWM exactly. (RLIMIT_AS limits addresses, of which torch takes many times what it touches; a control group
+would need rights that a benchmark should not have.) Heaps differ from run to run by some tens of MiB
+(`vbench.measure.heap`): that is the room which an answer leaves, and clips between the two may fit or not. Rows are
 kept in fit.csv as they come, and the same command resumes.
 """
 
@@ -50,37 +50,39 @@ class Row:
     size: int
     frames: int
     predicted_peak_bytes: int
+    room_bytes: int
     measured_peak_bytes: int
     fits: bool
-    next_frames: int
-    next_predicted_peak_bytes: int
-    next_measured_peak_bytes: int  # at least, where the process was ended
-    next_is_above: bool
-    next_ended: str
+    above_frames: int
+    above_predicted_peak_bytes: int
+    above_measured_peak_bytes: int  # at least, where the process was ended
+    is_above: bool
+    above_ended: str
     search_s: float
 
 
 def verified(model: str, memory: str, size: int, timeout_s: float) -> Row:
-    """Ask, run the longest clip that is said to fit, then the next longer one."""
+    """Ask, run the longest clip that is said to fit, then the shortest that is said to need more."""
     answer = fit(model, memory, height=size, width=size, patience_s=120)
     assert answer.frames is not None, f"{model} fits at no length; choose more memory"
+    assert answer.above_frames is not None, f"{model} takes no clip that is too long; choose less memory"
     ample = round(AMPLE * answer.memory_bytes)  # to see by how much a clip that should fit does not
     below = live(_cell(answer, answer.frames), limit_bytes=ample, timeout_s=timeout_s)
-    longer = answer.next_frames or answer.frames + answer.step_frames
-    above = live(_cell(answer, longer), limit_bytes=answer.memory_bytes, timeout_s=timeout_s)
+    above = live(_cell(answer, answer.above_frames), limit_bytes=answer.memory_bytes, timeout_s=timeout_s)
     return Row(
         model=model,
         memory_bytes=answer.memory_bytes,
         size=size,
         frames=answer.frames,
         predicted_peak_bytes=answer.predicted_peak_bytes,
+        room_bytes=answer.room_bytes,
         measured_peak_bytes=below.peak_bytes,
         fits=below.is_complete and below.peak_bytes <= answer.memory_bytes,
-        next_frames=longer,
-        next_predicted_peak_bytes=answer.next_predicted_peak_bytes or 0,
-        next_measured_peak_bytes=above.peak_bytes,
-        next_is_above=_is_above(above, answer.memory_bytes),
-        next_ended=above.ended,
+        above_frames=answer.above_frames,
+        above_predicted_peak_bytes=answer.above_predicted_peak_bytes or 0,
+        above_measured_peak_bytes=above.peak_bytes,
+        is_above=_is_above(above, answer.memory_bytes),
+        above_ended=above.ended,
         search_s=answer.search_s,
     )
 
@@ -102,16 +104,18 @@ def report(table: pd.DataFrame) -> str:
             "pixels": table["size"],
             "frames": table["frames"],
             "predicted (MiB)": table["predicted_peak_bytes"] / 2**20,
+            "room (MiB)": table["room_bytes"] / 2**20,
             "measured (MiB)": table["measured_peak_bytes"] / 2**20,
             "fits": table["fits"],
-            "next": table["next_frames"],
-            "next predicted (MiB)": table["next_predicted_peak_bytes"] / 2**20,
-            "next measured (MiB, at least)": table["next_measured_peak_bytes"] / 2**20,
-            "next is above": table["next_is_above"],
+            "too long": table["above_frames"],
+            "its predicted (MiB)": table["above_predicted_peak_bytes"] / 2**20,
+            "its measured (MiB, at least)": table["above_measured_peak_bytes"] / 2**20,
+            "is above": table["is_above"],
             "search (s)": table["search_s"],
         }
     )
-    verdict = f"{int(table['fits'].sum())} of {len(table)} fit, {int(table['next_is_above'].sum())} of the next do not"
+    fitting, above = int(table["fits"].sum()), int(table["is_above"].sum())
+    verdict = f"{fitting} of {len(table)} fit, {above} of those called too long do not"
     return f"{verdict}\n\n{shown.to_markdown(index=False, floatfmt='.0f')}\n"
 
 

@@ -51,10 +51,13 @@ def _print(answer: Fit) -> None:
     table = Table(box=None, show_header=False)
     peak, memory = units.size(answer.predicted_peak_bytes), units.size(answer.memory_bytes)
     table.add_row("longest clip", f"{answer.frames} frames of {answer.height} x {answer.width}, batch {answer.batch}")
-    table.add_row("predicted process peak", f"{peak} of {memory}")
+    room = units.size(answer.room_bytes)
+    table.add_row("predicted process peak", f"{peak} of {memory}; by chance up to {room} more or less")
     parts = {"process": answer.floor_bytes, "tensors": answer.tensor_peak_bytes, "workspace": answer.workspace_bytes}
     table.add_row("of which", ", ".join(f"{part} {units.size(size)}" for part, size in parts.items()))
     table.add_row("next longer clip", _next(answer))
+    if answer.step_frames:
+        table.add_row("too long in any case", _above(answer))
     console().print(table)
     for remark in _remarks(answer):
         print(remark, file=sys.stderr)
@@ -65,7 +68,18 @@ def _next(answer: Fit) -> str:
 
     if answer.next_frames is None or answer.next_predicted_peak_bytes is None:
         return "none: the model takes clips of this length only" if not answer.step_frames else "not looked at"
-    return f"{answer.next_frames} frames need {units.size(answer.next_predicted_peak_bytes)}"
+    needed = units.size(answer.next_predicted_peak_bytes)
+    if answer.next_frames == answer.above_frames:
+        return f"{answer.next_frames} frames need {needed}: too much"
+    return f"{answer.next_frames} frames need {needed}: by chance too much or not"
+
+
+def _above(answer: Fit) -> str:
+    from vbench import units
+
+    if answer.above_frames is None or answer.above_predicted_peak_bytes is None:
+        return "not looked at"
+    return f"{answer.above_frames} frames need {units.size(answer.above_predicted_peak_bytes)}"
 
 
 def _remarks(answer: Fit) -> list[str]:

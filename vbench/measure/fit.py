@@ -1,7 +1,8 @@
 """The longest clip that fits a memory, from predicted process peaks; nothing is run but one small product of each kind.
 
-The frame counts that a model takes are found by building it, on the meta device: they are the multiples of a step, or
-one count alone.
+A clip fits where the prediction leaves room for the chance that is in a heap, and needs too much where it is above the
+memory even so; between the two it may fit. The frame counts that a model takes are found by building it, on the meta
+device: they are the multiples of a step, or one count alone.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ class Fit:
     """The longest clip of one model that fits, and what it needs."""
 
     name: str
-    frames: int | None  # None: not even the shortest clip fits
+    frames: int | None  # None: not even the shortest clip fits with room to spare
     predicted_peak_bytes: int  # of the process, at `frames`, or at the shortest clip
+    room_bytes: int  # by which that may be more or less
     memory_bytes: int
     height: int
     width: int
@@ -49,10 +51,12 @@ class Fit:
     workspace_bytes: int
     shortest_frames: int
     step_frames: int  # between two clips that the model takes; 0: it takes one length only
-    next_frames: int | None  # the next longer clip, where it was looked at
+    next_frames: int | None  # the next longer clip, where it was looked at: it may fit or not
     next_predicted_peak_bytes: int | None
+    above_frames: int | None  # the shortest clip that needs more in any case, where it was looked at
+    above_predicted_peak_bytes: int | None
     is_monotone: bool  # no longer clip was predicted to need less than a shorter one
-    is_settled: bool  # the next longer clip was looked at, or there is none
+    is_settled: bool  # next longer clips were looked at, or there are none
     predictions: int
     search_s: float
 
@@ -74,7 +78,7 @@ def fit(
     device: str = "cpu",
     patience_s: float = PATIENCE_S,
 ) -> Fit:
-    """The longest clip of `name` whose process stays within `memory` (bytes, or text such as `24GiB`).
+    """The longest clip of `name` whose process stays within `memory` (bytes, or text such as `24GiB`), with room.
 
     The search ends after `patience_s` and says so in `is_settled`.
 
@@ -93,14 +97,21 @@ def fit(
         floor_bytes = floor()
     peaks: dict[int, ProcessPeak] = {clips.first: replace(shortest, floor_bytes=floor_bytes)}
 
-    def peak_bytes(frames: int) -> int:
+    def peak(frames: int) -> ProcessPeak:
         if frames not in peaks:
             peaks[frames] = predict_process_peak(replace(cell, frames=frames), floor_bytes)
-        return peaks[frames].total_bytes
+        return peaks[frames]
 
-    left_s = patience_s - (time.monotonic() - started_s)
-    search = longest_within(peak_bytes, clips, memory_bytes, patience_s=left_s)
-    answer = _fit(cell, memory_bytes, clips, search, peaks)
+    def at_most(frames: int) -> int:
+        return peak(frames).total_bytes + peak(frames).room_bytes
+
+    def at_least(frames: int) -> int:
+        return peak(frames).total_bytes - peak(frames).room_bytes
+
+    deadline_s = started_s + patience_s
+    fitting = longest_within(at_most, clips, memory_bytes, patience_s=deadline_s - time.monotonic())
+    arguable = longest_within(at_least, clips, memory_bytes, patience_s=deadline_s - time.monotonic())
+    answer = _fit(cell, memory_bytes, clips, (fitting, arguable), peaks)
     return replace(answer, search_s=time.monotonic() - started_s)
 
 
@@ -143,7 +154,8 @@ def too_little(answer: Fit) -> str:
     """Why nothing fits, in one line."""
     extent = f"{answer.shortest_frames} frames of {answer.height} x {answer.width}"
     which = "its shortest clip" if answer.step_frames else "its only clip"
-    needed, given = size_text(answer.predicted_peak_bytes), size_text(answer.memory_bytes)
+    peak_bytes, given = answer.predicted_peak_bytes, size_text(answer.memory_bytes)
+    needed = f"{size_text(peak_bytes)}, or up to {size_text(peak_bytes + answer.room_bytes)}"
     return f"no clip of {answer.name} fits into {given}: {which}, {extent}, needs {needed} (batch {answer.batch})"
 
 
@@ -159,12 +171,21 @@ def _period(name: str) -> int:
     return (card.lattice or (1,))[0] * (card.tubelet_size or (1,))[0]
 
 
-def _fit(cell: Cell, memory_bytes: int, clips: Progression, search: Search, peaks: dict[int, ProcessPeak]) -> Fit:
-    shown = peaks[clips.first if search.longest is None else search.longest]
+def _fit(
+    cell: Cell, memory_bytes: int, clips: Progression, searches: tuple[Search, Search], peaks: dict[int, ProcessPeak]
+) -> Fit:
+    fitting, arguable = searches
+    shown = peaks[clips.first if fitting.longest is None else fitting.longest]
+    above = arguable.next_longer if arguable.longest is not None else clips.first
+
+    def total_bytes(frames: int | None) -> int | None:
+        return None if frames is None else peaks[frames].total_bytes
+
     return Fit(
         name=cell.model,
-        frames=search.longest,
+        frames=fitting.longest,
         predicted_peak_bytes=shown.total_bytes,
+        room_bytes=shown.room_bytes,
         memory_bytes=memory_bytes,
         height=cell.height,
         width=cell.width,
@@ -178,10 +199,12 @@ def _fit(cell: Cell, memory_bytes: int, clips: Progression, search: Search, peak
         workspace_bytes=shown.workspace_bytes,
         shortest_frames=clips.first,
         step_frames=clips.step,
-        next_frames=search.next_longer,
-        next_predicted_peak_bytes=None if search.next_longer is None else peaks[search.next_longer].total_bytes,
-        is_monotone=search.is_monotone,
-        is_settled=search.is_settled,
-        predictions=len(search.costs),
+        next_frames=fitting.next_longer,
+        next_predicted_peak_bytes=total_bytes(fitting.next_longer),
+        above_frames=above,
+        above_predicted_peak_bytes=total_bytes(above),
+        is_monotone=fitting.is_monotone and arguable.is_monotone,
+        is_settled=fitting.is_settled and arguable.is_settled,
+        predictions=len(peaks),
         search_s=0.0,
     )

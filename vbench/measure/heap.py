@@ -7,10 +7,10 @@ why a process's peak lies above the peak of its tensors. The rules (mallopt(3), 
 malloc/malloc.c, sysmalloc and systrim) need no model here: the allocator itself is asked, in a fresh process, with the
 predicted sequence of blocks. An allocator that was preloaded in its place (LD_PRELOAD) is asked all the same.
 
-One thing is added to torch's blocks: small ones that stay, between those of the first forward, as caches and Python's
-objects do, without which the heap would shrink to nothing after a forward and does not. Where they lie is a matter of
-chance, and so is a part of the heap's holes: the same forward may differ by some tens of MiB from process to process.
-The largest of three answers is taken, without small blocks and with two sizes of them.
+To torch's blocks the small ones are added that come between: the records of each tensor, and what the first forward
+leaves behind. Where such a block lies in a hole, the next large one does not fit any more, and the heap grows: whether
+it does is a matter of chance, so that the same forward differs by some tens of MiB from process to process. The answer
+is the median of some draws.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ import subprocess
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from statistics import median_low
 
 Block = tuple[int, int]  # (block, bytes): it begins, or ends if less than 0
 
 FORWARDS = 3  # the first one differs, and the heap is the same after each later one
+DRAWS, FEWEST_DRAWS = 5, 3
+STEPS_DRAWN = 50_000  # beginnings and ends of blocks, of all draws: long forwards are drawn less often
 SCRIPT = Path(__file__).with_name("heap_replay.py")
 PATIENCE_S = 60.0
 
@@ -36,10 +39,11 @@ def heap_peak_bytes(history: Sequence[Block], outlasting: Collection[int] = ()) 
     """
     held, forward = parted(history)
     stay = sorted({block for block, _ in forward} & set(outlasting))
-    question = json.dumps({"held": held, "forward": forward, "forwards": FORWARDS, "stay": stay})
+    draws = min(DRAWS, max(FEWEST_DRAWS, STEPS_DRAWN // max(1, len(forward))))
+    question = json.dumps({"held": held, "forward": forward, "forwards": FORWARDS, "stay": stay, "draws": draws})
     command = [sys.executable, "-I", "-S", str(SCRIPT)]
     answer = subprocess.run(command, input=question, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
-    return max(map(int, answer.stdout.split()))
+    return median_low(map(int, answer.stdout.split()))
 
 
 def parted(history: Sequence[Block]) -> tuple[list[int], list[Block]]:

@@ -2,11 +2,11 @@
 
     python -I -S heap_replay.py < question.json
 
-with {"held": [bytes], "forward": [[block, bytes]], "forwards": 3, "stay": [block]} prints the most bytes that the heap
-and the mapped blocks occupy at once, for each size of the small blocks that stay between the others, which decide by
-chance what the heap can give back. It is a script of its own because the heap of the process that asks is not fresh.
-Blocks that are never written take addresses and no memory, so a question about 100 GiB costs none. See
-`vbench.measure.heap` for what follows from the answer.
+with {"held": [bytes], "forward": [[block, bytes]], "forwards": 3, "stay": [block], "draws": 5} prints for each draw the
+most bytes that the heap and the mapped blocks occupy at once. Draws differ in the small blocks that come between: the
+records that torch keeps of each tensor, and what stays from the first forward on. It is a script of its own because the
+heap of the process that asks is not fresh. Blocks that are never written take addresses and no memory, so a question
+about 100 GiB costs none. See `vbench.measure.heap` for what follows from the answer.
 """
 
 from __future__ import annotations
@@ -14,12 +14,19 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import random
 import sys
 
 ALIGNMENT = 64  # of torch's CPU allocator (c10/core/impl/alloc_cpu.cpp)
 PAGE, HEADER = 4096, 16
 LARGEST_THRESHOLD = 32 * 2**20  # glibc maps larger blocks by themselves, whatever happened before (mallopt(3))
-SMALL_BYTES = (0, 600, 5000)  # what stays after each step of the first forward: entries of caches, Python's objects
+
+# What torch 2.13 takes from malloc for a tensor, as a recording malloc showed under Video Swin: a record of its storage
+# before its numbers, of itself and of its version after them; views have the latter two and one of what they view.
+STORAGE_RECORD, TENSOR_RECORDS, VIEW_RECORDS = 96, (176, 24), (176, 24, 312)
+VIEWS, VIEW_STEPS = 0.78, 10  # views that outlive their operator, of each storage; and for how many steps, in the mean
+STAYING = 0.02  # of the first forward's steps leave a block: buffers of MKL, kernels of oneDNN, entries of caches
+STAYING_BYTES = (600, 2000, 8000)
 
 
 class Heap:
@@ -28,6 +35,7 @@ class Heap:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None)
         self._libc.posix_memalign.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+        self._libc.malloc.argtypes, self._libc.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p
         self._libc.free.argtypes = (ctypes.c_void_p,)
         self._libc.sbrk.argtypes, self._libc.sbrk.restype = (ctypes.c_ssize_t,), ctypes.c_void_p
         self._start = self._libc.sbrk(0)
@@ -37,11 +45,12 @@ class Heap:
 
     def begin(self, block: int, size: int) -> None:
         """Hand out a block; one that is mapped in any case is only booked."""
-        address = None if size > LARGEST_THRESHOLD - PAGE else self._take(size)
-        mapped = 0 if address is not None and self._start <= address < self._libc.sbrk(0) else _pages(size)
+        address = None if size > LARGEST_THRESHOLD - PAGE else self._aligned(size)
+        top = self._libc.sbrk(0)
+        mapped = 0 if address is not None and self._start <= address < top else _pages(size)
         self._blocks[block] = address, mapped
         self._mapped += mapped
-        self.peak = max(self.peak, self._libc.sbrk(0) - self._start + self._mapped)
+        self.peak = max(self.peak, top - self._start + self._mapped)
 
     def end(self, block: int) -> None:
         """Take a block back."""
@@ -50,7 +59,16 @@ class Heap:
             self._libc.free(address)
         self._mapped -= mapped
 
-    def _take(self, size: int) -> int:
+    def small(self, sizes: tuple[int, ...]) -> list[int]:
+        """Hand out small blocks, in this order: their addresses."""
+        return [self._libc.malloc(size) for size in sizes]
+
+    def free(self, addresses: list[int]) -> None:
+        """Take small blocks back."""
+        for address in addresses:
+            self._libc.free(address)
+
+    def _aligned(self, size: int) -> int:
         if self._libc.posix_memalign(ctypes.byref(self._address), ALIGNMENT, max(size, 1)):
             raise MemoryError(size)
         return self._address.value or 0
@@ -60,36 +78,65 @@ def _pages(size: int) -> int:
     return -(-(size + HEADER) // PAGE) * PAGE
 
 
-def replay(held: list[int], forward: list[tuple[int, int]], forwards: int, stay: list[int], small_bytes: int) -> int:
+class Tensors:
+    """Blocks of tensors, with the records that torch keeps of them."""
+
+    def __init__(self, heap: Heap, chance: random.Random) -> None:
+        self._heap, self._chance = heap, chance
+        self._records: dict[int, list[int]] = {}
+        self._views: dict[int, list[int]] = {}  # the step at which it ends: records
+        self._step = 0
+
+    def begin(self, block: int, size: int, *, is_viewed: bool = False) -> None:
+        """A new tensor; one that is viewed may have a view for some steps."""
+        records = self._heap.small((STORAGE_RECORD,))
+        self._heap.begin(block, size)
+        self._records[block] = records + self._heap.small(TENSOR_RECORDS)
+        if is_viewed and self._chance.random() < VIEWS:
+            end = self._step + 1 + int(self._chance.expovariate(1 / VIEW_STEPS))
+            self._views.setdefault(end, []).extend(self._heap.small(VIEW_RECORDS))
+
+    def end(self, block: int) -> None:
+        """The end of a tensor."""
+        self._heap.end(block)
+        self._heap.free(self._records.pop(block))
+
+    def step(self, *, is_first_forward: bool) -> None:
+        """A block has begun or ended: views end by and by, and the first forward leaves something behind."""
+        self._step += 1
+        self._heap.free(self._views.pop(self._step, []))
+        if is_first_forward and self._chance.random() < STAYING:
+            self._heap.small((self._chance.choice(STAYING_BYTES),))
+
+
+def replay(held: list[int], forward: list[tuple[int, int]], forwards: int, stay: list[int], seed: int) -> int:
     """Bytes at the highest point of taking the `held` blocks and then running the forward some times.
 
     Of the forward's blocks those that `stay` are taken by the first one and never given back.
     """
     heap, staying = Heap(), set(stay)
+    tensors = Tensors(heap, random.Random(seed))
     for index, size in enumerate(held):
-        heap.begin(-1 - index, size)
-    small = -1 - len(held)
+        tensors.begin(-1 - index, size)
     for turn in range(forwards):
         for block, size in forward:
             if block in staying and (turn or size < 0):
                 continue
             if size < 0:
-                heap.end(block)
+                tensors.end(block)
             else:
-                heap.begin(block, size)
-            if turn == 0 and small_bytes:
-                small -= 1
-                heap.begin(small, small_bytes)
+                tensors.begin(block, size, is_viewed=True)
+            tensors.step(is_first_forward=turn == 0)
     return heap.peak
 
 
 def main() -> None:
-    """Answer in a child for each size: every answer needs a fresh heap."""
+    """Answer in a child for each draw: every answer needs a fresh heap."""
     question = json.load(sys.stdin)
-    for size in SMALL_BYTES:
+    for seed in range(question.pop("draws")):
         child = os.fork()
         if child == 0:
-            os.write(1, f"{replay(**question, small_bytes=size)}\n".encode())
+            os.write(1, f"{replay(**question, seed=seed)}\n".encode())
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             sys.exit(1)

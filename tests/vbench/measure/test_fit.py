@@ -16,7 +16,7 @@ from vbench.errors import AxisError, UnknownNameError
 from vbench.measure.fit import clips_of, fit
 from vbench.measure.floor import floor_beside
 from vbench.measure.lone_process import live
-from vbench.measure.process_peak import predict_process_peak
+from vbench.measure.process_peak import ProcessPeak, predict_process_peak
 
 MIB = 2**20
 XVIT = Cell(model="xvit_b_8", frames=4, height=64, width=64)
@@ -25,6 +25,10 @@ XVIT = Cell(model="xvit_b_8", frames=4, height=64, width=64)
 @pytest.fixture(scope="module")
 def answer():
     return fit("xvit_b_8", "700MiB", height=64, width=64, patience_s=300)
+
+
+def predicted(answer, frames: int) -> ProcessPeak:
+    return predict_process_peak(replace(XVIT, frames=frames), answer.floor_bytes)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +46,24 @@ def test_a_model_of_one_clip_length_fits_at_that_length_or_not_at_all() -> None:
     assert too_little.predicted_peak_bytes == pytest.approx(enough.predicted_peak_bytes, rel=0.02)
 
 
-def test_the_answer_fits_and_the_next_longer_clip_does_not(answer) -> None:
-    assert answer.predicted_peak_bytes <= answer.memory_bytes < answer.next_predicted_peak_bytes
+def test_the_answer_fits_with_room_and_the_next_longer_clip_does_not(answer) -> None:
+    following = predicted(answer, answer.next_frames)
+    assert answer.predicted_peak_bytes + answer.room_bytes <= answer.memory_bytes
+    assert answer.memory_bytes < following.total_bytes + following.room_bytes
+    assert following.total_bytes == pytest.approx(answer.next_predicted_peak_bytes, rel=0.05)  # heaps are not the same
     assert answer.next_frames == answer.frames + answer.step_frames
+
+
+def test_the_clip_called_too_long_needs_more_in_any_case_and_the_one_before_it_may_fit(answer) -> None:
+    above, before = (predicted(answer, frames) for frames in (answer.above_frames, answer.above_frames - 1))
+    assert before.total_bytes - before.room_bytes <= 1.02 * answer.memory_bytes  # heaps are not the same
+    assert above.total_bytes - above.room_bytes >= 0.98 * answer.memory_bytes
+    assert answer.frames < answer.next_frames <= answer.above_frames
+
+
+def test_the_room_is_a_share_of_what_comes_and_goes() -> None:
+    peak = ProcessPeak(floor_bytes=100, tensor_peak_bytes=500, workspace_bytes=40, lasting_bytes=290)
+    assert (peak.total_bytes, peak.room_bytes) == (640, 100)
 
 
 def test_a_predicted_process_is_more_than_its_floor_and_parameters(answer) -> None:

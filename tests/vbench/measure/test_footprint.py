@@ -130,6 +130,10 @@ def test_parts_of_work_that_are_like_each_other_are_traced_once_and_counted_all(
     x = torch.randn(100, 1000)
     with torch.no_grad():
         assert predicted.peak_bytes == x.nbytes + allocated_peak(lambda: Cut()(x))
+    sums, results = 10, 10  # a block each in every part: `rows + 1` is given back, what relu made of it stays for cat
+    of_part = 10 * 1000 * FLOAT
+    assert sum(size == of_part for _, size in predicted.history) == sums + results
+    assert sum(size == -of_part for _, size in predicted.history) == sums + results
 
 
 def test_joint_attention_moves_its_queries_keys_values_and_result_once() -> None:

@@ -74,7 +74,7 @@ print(mark("VmHWM:") - start)
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_answer_is_what_a_process_takes_that_writes_to_every_block(seed: int) -> None:
-    """Within 15 %: the answer allows for small blocks that lie between the others by chance; this process has none."""
+    """Within 15 %: the answer's small blocks lie between the others by chance; this process has none."""
     events = history(seed)
     command = [sys.executable, "-I", "-S", "-c", TOUCHING]
     taken = subprocess.run(command, input=json.dumps(events), capture_output=True, text=True, check=True)
