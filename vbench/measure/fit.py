@@ -8,6 +8,7 @@ device: they are the multiples of a step, or one count alone.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -28,6 +29,7 @@ from vbench.units import size as size_text
 
 PROBED = 64  # frame counts from 1 on that are built to see which a model takes
 PATIENCE_S = 60.0
+UNCERTAINTY = 0.03  # of a prediction: the median of a few draws of the heap
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,9 +110,11 @@ def fit(
     def at_least(frames: int) -> int:
         return peak(frames).total_bytes - peak(frames).room_bytes
 
-    deadline_s = started_s + patience_s
-    fitting = longest_within(at_most, clips, memory_bytes, patience_s=deadline_s - time.monotonic())
-    arguable = longest_within(at_least, clips, memory_bytes, patience_s=deadline_s - time.monotonic())
+    def longest(cost: Callable[[int], int]) -> Search:
+        left_s = started_s + patience_s - time.monotonic()
+        return longest_within(cost, clips, memory_bytes, patience_s=left_s, uncertainty=UNCERTAINTY)
+
+    fitting, arguable = longest(at_most), longest(at_least)
     answer = _fit(cell, memory_bytes, clips, (fitting, arguable), peaks)
     return replace(answer, search_s=time.monotonic() - started_s)
 

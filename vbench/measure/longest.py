@@ -44,15 +44,23 @@ class Search:
     longest: int | None  # the largest member found to fit; None: not even the first
     next_longer: int | None  # the member after it; None: there is none, or it was not reached
     costs: dict[int, int]
-    is_monotone: bool  # no evaluated cost is less than that of a smaller member
+    is_monotone: bool  # no evaluated cost is less than that of a smaller member, beyond what is uncertain
     is_settled: bool  # the member after the answer was evaluated, too
 
 
 def longest_within(
-    cost: Callable[[int], int], members: Progression, limit: int, *, patience_s: float = float("inf")
+    cost: Callable[[int], int],
+    members: Progression,
+    limit: int,
+    *,
+    patience_s: float = float("inf"),
+    uncertainty: float = 0.0,
 ) -> Search:
-    """The largest member whose cost is at most `limit`; at the end of the patience, the largest known so far."""
-    search = _Search(cost, members, limit, time.monotonic() + patience_s)
+    """The largest member whose cost is at most `limit`; at the end of the patience, the largest known so far.
+
+    A cost that lies below that of a smaller member by no more than this share counts as not having fallen.
+    """
+    search = _Search(cost, members, limit, time.monotonic() + patience_s, uncertainty)
     if not search.fits(0):
         return search.result(None)
     low, high = search.bracketed()
@@ -65,8 +73,11 @@ def longest_within(
 class _Search:
     """Costs that are evaluated once, by index."""
 
-    def __init__(self, cost: Callable[[int], int], members: Progression, limit: int, deadline_s: float) -> None:
+    def __init__(
+        self, cost: Callable[[int], int], members: Progression, limit: int, deadline_s: float, uncertainty: float
+    ) -> None:
         self._cost, self._members, self._limit, self._deadline_s = cost, members, limit, deadline_s
+        self._uncertainty = uncertainty
         self._costs: dict[int, int] = {}
         self._between = 0
 
@@ -115,6 +126,8 @@ class _Search:
         if not self._is_monotone():
             scanned = range(low + 1, min(low + SCANNED, self._members.last_index) + 1)
             low = max([low, *(index for index in scanned if not self.is_late() and self.fits(index))])
+        while low < self._members.last_index and not self.is_late() and self.fits(low + 1):
+            low += 1
         return low
 
     def _further(self, low: int) -> Iterator[int]:
@@ -127,7 +140,7 @@ class _Search:
 
     def _is_monotone(self) -> bool:
         costs = [self._costs[index] for index in sorted(self._costs)]
-        return all(one <= other for one, other in pairwise(costs))
+        return all((1 - self._uncertainty) * one <= other for one, other in pairwise(costs))
 
     def result(self, index: int | None) -> Search:
         """The search's answer in members."""

@@ -48,6 +48,23 @@ def test_a_cost_that_falls_is_noticed_and_members_beyond_are_tried() -> None:
     assert not longest_within(saw, members, 2_500).is_monotone
 
 
+def test_a_fall_within_what_is_uncertain_is_none() -> None:
+    wavering = longest_within(lambda n: 1000 * n + 15 * (n % 2), Progression(1, 1), 60_000, uncertainty=0.03)
+    falling = longest_within(lambda n: 1000 * n + 3000 * (n % 2), Progression(1, 1), 60_000, uncertainty=0.03)
+    assert (wavering.is_monotone, falling.is_monotone) == (True, False)
+    assert len(wavering.costs) < len(falling.costs)
+
+
+@pytest.mark.parametrize("limit", range(55_000, 65_000, 500))
+def test_the_member_after_the_answer_was_evaluated_and_does_not_fit_however_a_cost_wavers(limit: int) -> None:
+    def cost(n: int) -> int:
+        return 1000 * n + 2500 * (n % 3 == 0)
+
+    found = longest_within(cost, Progression(1, 1), limit, uncertainty=0.1)
+    assert cost(found.longest) <= limit < cost(found.next_longer)
+    assert found.is_settled
+
+
 def test_one_member_alone_fits_or_does_not() -> None:
     fits, does_not = (longest_within(lambda n: n, Progression(16, 0), limit) for limit in (16, 15))
     assert (fits.longest, fits.next_longer, fits.is_settled) == (16, None, True)
