@@ -103,7 +103,8 @@ def test_the_longest_clip_of_a_module_in_hand_is_within_its_memory() -> None:
     found = vbench.fit(Network(), "700MiB", height=224, width=224)
     assert found.name == "Network"
     assert found.frames is not None
-    assert found.predicted_peak_bytes <= 700 * 2**20 < (found.next_predicted_peak_bytes or 0)
+    assert found.predicted_peak_bytes + found.room_bytes <= 700 * 2**20 < (found.above_predicted_peak_bytes or 0)
+    assert found.frames < (found.next_frames or 0) <= (found.above_frames or 0)
 
 
 def test_what_a_fresh_process_reads_back_has_the_same_weights() -> None:
