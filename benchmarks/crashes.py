@@ -33,8 +33,10 @@ PROGRAM = '''
 """The command line, with the report left out where `--no-report` comes first, and any clock or haste asked for."""
 import datetime, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal: a background job would ignore it
-from vbench import cli
-from vbench.measure import runner
+from vbench.__main__ import leaving_at_once
+with leaving_at_once():
+    from vbench import cli
+    from vbench.measure import runner
 arguments = sys.argv[1:]
 if arguments[0] == "--no-report":
     arguments.pop(0)

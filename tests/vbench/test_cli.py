@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -377,6 +379,19 @@ def test_help_fills_the_lines_of_a_terminal(vbench: Vbench, monkeypatch: pytest.
     for line, following in itertools.pairwise(prose):
         first = following.partition(" ")[0]
         assert not (line and first) or len(f" {line} {first} ") > 80, f"{line!r} breaks before {first!r}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_while_the_command_line_is_imported_is_one_line(tmp_path: Path, number: signal.Signals) -> None:
+    """The first thing that is imported after the package itself strikes."""
+    (tmp_path / "typer.py").write_text(f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(60)\n")
+    code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from vbench.__main__ import main\nmain()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (130, "vbench: interrupted; the same command resumes\n")
 
 
 def test_help_and_list_import_neither_torch_nor_pandas() -> None:

@@ -9,14 +9,14 @@ evaluated, among them the next multiple of the period with which the cost may ha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 MOST = 2**20  # members tried at most
 LEAP = 8  # from a member that fits to the next one tried, at most so many times as far
 BEYOND = 2  # members evaluated right after the answer
-SCANNED = 32  # and where the cost was seen to fall
+SCANNED = 32  # and where the cost was seen to fall: all of these, or of a period its multiples among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +124,28 @@ class _Search:
             if index <= self._members.last_index and not self.is_late() and self.fits(index):
                 low = max(low, index)
         if not self._is_monotone():
-            scanned = range(low + 1, min(low + SCANNED, self._members.last_index) + 1)
-            low = max([low, *(index for index in scanned if not self.is_late() and self.fits(index))])
+            low = max([low, *(index for index in self._scanned(low) if not self.is_late() and self.fits(index))])
         while low < self._members.last_index and not self.is_late() and self.fits(low + 1):
             low += 1
         return low
 
     def _further(self, low: int) -> Iterator[int]:
         yield from range(low + 1, low + 1 + BEYOND)
-        step, period = self._members.step, self._members.period
-        if step and period > step:
-            multiple = (self._members.member(low) // period + 1) * period
-            if (multiple - self._members.first) % step == 0:
-                yield (multiple - self._members.first) // step
+        yield from self._multiples(low)[:1]
+
+    def _scanned(self, low: int) -> Sequence[int]:
+        """Where a cost that falls may be least: the multiples of its period, or anywhere if it has none."""
+        every = range(low + 1, min(low + SCANNED, self._members.last_index) + 1)
+        return [index for index in self._multiples(low) if index in every] or every
+
+    def _multiples(self, low: int) -> list[int]:
+        """The indices of the next members beyond `low` that are multiples of the period."""
+        first, step, period = self._members.first, self._members.step, self._members.period
+        if not step or period <= step:
+            return []
+        next_one = (self._members.member(low) // period + 1) * period
+        away = (multiple - first for multiple in range(next_one, next_one + (SCANNED + 1) * step, period))
+        return [distance // step for distance in away if distance % step == 0]
 
     def _is_monotone(self) -> bool:
         costs = [self._costs[index] for index in sorted(self._costs)]
