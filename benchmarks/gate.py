@@ -1,6 +1,6 @@
 """How often `vbench compare` is wrong, and how often it finds a slow-down, beside a neighbour that loads one core.
 
-    python -m benchmarks.gate [--part aa|two|one|truth] [--trials N] [--out DIR]
+    python -m benchmarks.gate [--part aa|two|one|truth] [--trials N] [--minutes M] [--out DIR]
 
 Three parts, each trial a comparison of its own: `aa`, a model with itself (200 trials; margin 2 %, budget 20 s), `two`
 and `one`, a model with 2 % and 1 % more of the same steps (100 trials each; margin 2 % and 20 s, 1 % and 60 s). The
@@ -13,17 +13,19 @@ The same trials judged as pytest-benchmark judges with `--benchmark-compare-fail
 clock on the wall, twice: on the trial's own raw data, the first process of each side; and by its usual procedure, which
 each trial carries out after its comparison: a fresh process a side, one after the other, for a second.
 
-DIR receives gate.jsonl, to which each trial is appended (run again, it resumes), with all its turns; gate.csv and
-gate.md, the table; and trials.csv, a line a trial.
+DIR receives gate.jsonl, to which each trial is appended with all its turns; trials.csv, a line a trial; gate.csv and
+gate.md, the table. Run again, it resumes, from trials.csv, too, where that is all that is left.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -46,7 +48,7 @@ MODEL = Path(__file__).with_name("steps.py")
 PYTEST_LIMIT = 1.05  # median:5%
 PYTEST_S = 1.0  # --benchmark-max-time
 TRIAL_COLUMNS = [
-    "part", "number", "verdict", "ratio", "low", "high", "pairs", "kept_pairs", "elapsed_s",
+    "part", "number", "verdict", "ratio", "low", "high", "pairs", "kept_pairs", "elapsed_s", "latency_s",
     "same_data_wall_ratio", "usual_wall_ratio",
 ]  # fmt: skip
 NEIGHBOUR = """import os, sys, numpy as np
@@ -106,7 +108,8 @@ def figures(compared: Comparison) -> dict[str, Any]:
     first_a_s, first_b_s = compared.measured[0].wall_s
     known = compared.to_json()
     del known["measured"]
-    return {**known, "same_data_wall_ratio": first_b_s / first_a_s, "raw": pairs}
+    latency_s = compared.a.latency_s
+    return {**known, "latency_s": latency_s, "same_data_wall_ratio": first_b_s / first_a_s, "raw": pairs}
 
 
 def usual_procedure(sides: Sequence[Cell]) -> float:
@@ -139,7 +142,7 @@ def _row(part: Part, name: str, group: pd.DataFrame) -> dict[str, Any]:
         "seconds_median": round(group["elapsed_s"].median(), 1), "seconds_most": round(group["elapsed_s"].max(), 1),
         "over_budget": int((~in_time).sum()), "pairs_median": group["pairs"].median(),
         "ratio_median": round(group["ratio"].median(), 4),
-        "latency_ms": round(1e3 * group["a"].map(lambda side: side["latency_s"]).median(), 2),
+        "latency_ms": round(1e3 * group["latency_s"].median(), 2),
         "pytest_same_data": int((group["same_data_wall_ratio"] > PYTEST_LIMIT).sum()),
         "pytest_usual": usual, **_clopper_pearson("pytest_usual", usual, len(group)),
         "pytest_usual_worst_percent": round(100 * (group["usual_wall_ratio"] - 1).abs().max(), 1),
@@ -151,24 +154,38 @@ def _clopper_pearson(who: str, hits: int, trials: int) -> dict[str, float]:
     return {f"{who}_low_percent": round(100 * interval.low, 2), f"{who}_high_percent": round(100 * interval.high, 2)}
 
 
-def run(names: Sequence[str], limit: int | None, out: Path) -> pd.DataFrame:
+def run(names: Sequence[str], limit: int | None, out: Path, minutes: float) -> pd.DataFrame:
     """Run the trials that are missing, parts taking turns, so that a noisy hour meets all of them."""
-    journal = out / "gate.jsonl"
-    done = read(journal)
+    journal, deadline_s = out / "gate.jsonl", time.monotonic() + 60 * minutes
+    done = known_trials(out)
     wanted = [(name, number) for name in names for number in range(limit or PARTS[name].trials)]
     missing = [key for key in wanted if key not in {(entry["part"], entry["number"]) for entry in done}]
     missing.sort(key=lambda key: (key[1] / (limit or PARTS[key[0]].trials), key[0]))
     with neighbour(), journal.open("a", encoding="utf-8") as lines:
         for left, (name, number) in zip(range(len(missing), 0, -1), missing, strict=True):
+            if time.monotonic() > deadline_s:
+                print(f"{left} left: the time is over; the same command resumes", file=sys.stderr)
+                break
             entry = trial(name, number)
             lines.write(json.dumps(entry) + "\n")
             lines.flush()
             done.append(entry)
             told = f"{entry['verdict']}, ratio {entry['ratio']:.4f}, {entry['pairs']} pairs, {entry['elapsed_s']:.1f} s"
             print(f"{left} left; {name} {number}: {told}", file=sys.stderr, flush=True)
-    trials = pd.DataFrame(done)
-    trials[TRIAL_COLUMNS].round(5).to_csv(out / "trials.csv", index=False)
+    trials = pd.DataFrame(done)[TRIAL_COLUMNS].sort_values(["part", "number"])
+    trials.round(6).to_csv(out / "trials.csv", index=False)
     return table(trials)
+
+
+def known_trials(out: Path) -> list[dict[str, Any]]:
+    """The trials of the journal, and those of trials.csv that are not in it."""
+    done = read(out / "gate.jsonl")
+    path = out / "trials.csv"
+    if not path.exists():
+        return done
+    earlier: list[dict[str, Any]] = pd.read_csv(path).to_dict("records")
+    known = {(entry["part"], entry["number"]) for entry in done}
+    return [*(entry for entry in earlier if (entry["part"], entry["number"]) not in known), *done]
 
 
 def read(journal: Path) -> list[dict[str, Any]]:
@@ -202,11 +219,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=(*PARTS, "truth"), help="one part only; default: aa, two and one")
     parser.add_argument("--trials", type=int, help="of each part; default: 200, 100 and 100")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no trial begins; default: all")
     parser.add_argument("--out", type=Path, default=Path("reports/gate"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     is_truth = asked.part == "truth"
-    found = truth() if is_truth else run([asked.part] if asked.part else list(PARTS), asked.trials, asked.out)
+    parts = [asked.part] if asked.part else list(PARTS)
+    found = truth() if is_truth else run(parts, asked.trials, asked.out, asked.minutes)
     name = "truth" if is_truth else "gate"
     text = found.to_markdown(index=False) if is_truth else found.set_index("part").T.to_markdown()
     found.to_csv(asked.out / f"{name}.csv", index=False)
