@@ -47,6 +47,16 @@ from vbench.stats import median
 MODEL = Path(__file__).with_name("steps.py")
 PYTEST_LIMIT = 1.05  # median:5%
 PYTEST_S = 1.0  # --benchmark-max-time
+TITLE = {
+    "gate": "How often `vbench compare` is wrong, and how often it finds a slow-down, beside a neighbour",
+    "truth": "The slow-downs that the trials of `vbench compare` are about",
+}
+ORIGIN = {
+    "gate": "Trials and verdicts are counts, with 95 % intervals by Clopper and Pearson in percent; ratios are B / A "
+    "on the clock of the processor, those of pytest on the wall's, where more than 1.05 is called slower. Every trial "
+    "is in trials.csv; python -m benchmarks.gate resumes it.",
+    "truth": "Ratios are B / A, by MACs and on the clock of the processor, with 95 % intervals; nothing else running.",
+}
 TRIAL_COLUMNS = [
     "part", "number", "verdict", "ratio", "low", "high", "pairs", "kept_pairs", "elapsed_s", "latency_s",
     "same_data_wall_ratio", "usual_wall_ratio",
@@ -230,7 +240,8 @@ def main() -> int:
     text = found.to_markdown(index=False) if is_truth else found.set_index("part").T.to_markdown()
     found.to_csv(asked.out / f"{name}.csv", index=False)
     here = environment(threads=1)
-    (asked.out / f"{name}.md").write_text(f"{here.hardware}, {here.cores} cores, torch {here.torch}\n\n{text}\n")
+    origin = f"{here.hardware}, {here.cores} cores, torch {here.torch}. {ORIGIN[name]}"
+    (asked.out / f"{name}.md").write_text(f"# {TITLE[name]}\n\n{origin}\n\n{text}\n", encoding="utf-8")
     print(text)
     return 0 if is_truth or bool(found["holds"].all()) else 1
 

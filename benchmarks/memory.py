@@ -1,7 +1,7 @@
 """Predicted against observed memory: models x clips x {infer, train} x {fused, math} x {as it is, with a bias added}.
 
     python -m benchmarks.memory [--models core:*,c3d] [--clips quick|default] [--modes infer,train] [--large]
-                                [--threads 2] [--minutes M] [--out reports/memory]
+                                [--threads 2] [--tensors-only] [--minutes M] [--out reports/memory]
 
 Every row comes from a process of its own, one at a time: the tensor peak predicted on fake tensors, the tensor peak
 observed (all that torch's CPU allocator handed out and that was alive at once, what is held before included), and,
@@ -9,7 +9,7 @@ from a run before that one, the process's peak (VmHWM) with its floor, what was 
 Rows that are in `memory.jsonl` are not made again, so that an interrupted study goes on; a row that is predicted not to
 fit, or whose process died, says why. The models are those of the preset `quick` at their default clips and at the clips
 that it measures; `--large` adds five of the largest that fit in 24 GB, at their default clips, in inference and
-training.
+training. `--tensors-only` leaves out the run for the process's peak, a third of the time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,7 +38,7 @@ from vbench.measure.catalog_counts import default_cell
 from vbench.measure.footprint import footprint_of_cell
 from vbench.measure.inputs import network_input
 from vbench.measure.kernels import kernel_context
-from vbench.measure.memory import Peak, peak_on_cpu, status_bytes
+from vbench.measure.memory import allocated_peak, bytes_of, peak_on_cpu, status_bytes
 from vbench.measure.stand_ins import AddedBias
 from vbench.measure.subject import all_inputs, build_network, known_facts
 from vbench.measure.training import TrainingStep
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--modes", default="infer,train")
     parser.add_argument("--large", action="store_true", help="five of the largest models, too")
     parser.add_argument("--threads", default=torch.get_num_threads(), type=int)
+    parser.add_argument("--tensors-only", action="store_true", help="no process peaks: a run in three less")
     parser.add_argument("--minutes", default=None, type=float, help="stop after so long; the next run goes on")
     parser.add_argument("--out", default=Path("reports/memory"), type=Path)
     arguments = parser.parse_args()
@@ -88,7 +90,8 @@ def main() -> None:
         (replace(cell, mode=mode, kernel=kernel, threads=arguments.threads), bias)
         for cell, mode, kernel, bias in settings
     ]
-    rows = complete(cells, arguments.out / "memory.jsonl", arguments.minutes)
+    make = partial(predict_and_observe, tensors_only=arguments.tensors_only)
+    rows = complete(cells, make, arguments.out / "memory.jsonl", arguments.minutes)
     write(rows, len(cells), arguments.out)
 
 
@@ -103,7 +106,9 @@ def study(models: Sequence[str], clips: str, *, large: bool) -> list[Cell]:
     return [cell for cell in dict.fromkeys(cells) if cell.model in names]
 
 
-def complete(cells: Sequence[tuple[Cell, bool]], path: Path, minutes: float | None) -> list[Row]:
+def complete(
+    cells: Sequence[tuple[Cell, bool]], make: Callable[..., Row], path: Path, minutes: float | None
+) -> list[Row]:
     """The rows of `cells`: those of the file, and the others, which are appended to it as they come."""
     known = {key_of(row): row for row in read(path)}
     deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
@@ -111,7 +116,7 @@ def complete(cells: Sequence[tuple[Cell, bool]], path: Path, minutes: float | No
         empty = row_of(cell, bias=bias)
         if key_of(empty) in known or time.monotonic() > deadline:
             continue
-        row = known[key_of(empty)] = predict_and_observe(cell, bias=bias)
+        row = known[key_of(empty)] = make(cell, bias=bias)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row)) + "\n")
         print(line_of(row), flush=True)
@@ -137,7 +142,7 @@ def row_of(cell: Cell, *, bias: bool) -> Row:
     )  # fmt: skip
 
 
-def predict_and_observe(cell: Cell, *, bias: bool) -> Row:
+def predict_and_observe(cell: Cell, *, bias: bool, tensors_only: bool) -> Row:
     """Predict here, and run in a fresh process if it will fit."""
     try:
         predicted = footprint_of_cell(cell, bias=bias).peak_bytes
@@ -145,23 +150,24 @@ def predict_and_observe(cell: Cell, *, bias: bool) -> Row:
         return replace(row_of(cell, bias=bias), reason=str(error))
     available = FITTING_FRACTION * psutil.virtual_memory().available - FLOOR_BYTES
     fits = predicted <= available
-    row = observe_in_fresh_process(cell, bias=bias) if fits else row_of(cell, bias=bias)
+    ran = partial(observe_in_fresh_process, tensors_only=tensors_only) if fits else row_of
+    row = ran(cell, bias=bias)
     reason = row.reason if fits else f"not run: {available / 1e9:.1f} GB available"
     return replace(row, predicted_bytes=predicted, reason=reason)
 
 
-def observe_in_fresh_process(cell: Cell, *, bias: bool) -> Row:
+def observe_in_fresh_process(cell: Cell, *, bias: bool, tensors_only: bool) -> Row:
     """The row, made in a process that has done nothing else; torch is loaded in the one that it is forked from."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["vbench.measure.worker"])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
-            return pool.submit(observe, cell, bias=bias).result()
+            return pool.submit(observe, cell, bias=bias, tensors_only=tensors_only).result()
         except BrokenProcessPool:
             return replace(row_of(cell, bias=bias), reason="the process died, of too little memory most likely")
 
 
-def observe(cell: Cell, *, bias: bool) -> Row:
+def observe(cell: Cell, *, bias: bool, tensors_only: bool) -> Row:
     """Run the setting; nothing was predicted in this process, which would make it larger."""
     Path("/proc/self/oom_score_adj").write_text("1000")
     torch.set_num_threads(cell.threads)
@@ -174,22 +180,27 @@ def observe(cell: Cell, *, bias: bool) -> Row:
     with kernel_context(cell.kernel), AddedBias() if bias else nullcontext():
         if cell.mode == "train":
             run = TrainingStep(network.train(), network.parameters(), inputs)
-            peak = peak_of(run, lambda: (*held, list(run.state())))
+            tensor_bytes, process_bytes = peaks_of(run, lambda: (*held, list(run.state())), tensors_only)
         else:
             with torch.inference_mode():
-                peak = peak_of(lambda: network(*inputs), lambda: held)
+                tensor_bytes, process_bytes = peaks_of(lambda: network(*inputs), lambda: held, tensors_only)
     return replace(
         row_of(cell, bias=bias),
-        observed_bytes=peak.tensor_bytes,
-        process_peak_bytes=peak.process_bytes,
+        observed_bytes=tensor_bytes,
+        process_peak_bytes=process_bytes,
         floor_bytes=floor_bytes,
     )
 
 
-def peak_of(run: Callable[[], object], held: Callable[[], object]) -> Peak:
-    """Both peaks, of a run that is not the first: by then libraries have what they keep, and optimisers their state."""
+def peaks_of(
+    run: Callable[[], object], held: Callable[[], object], tensors_only: bool
+) -> tuple[int | None, int | None]:
+    """Of tensors and of the process, after a first run: by then libraries and optimisers have what they keep."""
     run()
-    return peak_on_cpu(run, held)
+    if tensors_only:
+        return bytes_of(held()) + allocated_peak(run), None
+    peak = peak_on_cpu(run, held)
+    return peak.tensor_bytes, peak.process_bytes
 
 
 def write(rows: Sequence[Row], wanted: int, out: Path) -> None:
