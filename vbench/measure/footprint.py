@@ -26,7 +26,7 @@ from torch.utils._pytree import tree_leaves
 
 from vbench.cell import Cell
 from vbench.measure.absent_device import by_operators, kept_casts
-from vbench.measure.kernel_steps import RESULTS, Steps, after_results
+from vbench.measure.kernel_steps import RESULTS, Steps, after_results, shortened, steps_of
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context
 from vbench.measure.quantised import spared_bytes
 from vbench.measure.scratch import kernel_steps
@@ -171,7 +171,7 @@ class LiveBytes(TorchDispatchMode):
         self.history: list[tuple[int, int]] = []  # (block, bytes): it begins, or ends where bytes are less than 0
         self._device, self._rounded_to = device, ROUNDED_TO.get(device, 1)
         self._known: dict[int, weakref.finalize[Any, Any]] = {}
-        self._scratch_of_own: dict[object, int] = {}
+        self._steps_of_own: dict[object, Steps] = {}
         self.see(at_start)
 
     def __torch_dispatch__(
@@ -239,18 +239,20 @@ class LiveBytes(TorchDispatchMode):
         if func.namespace != OWN_OPERATORS:
             return kernel_steps(func, args, kwargs)
         key = (str(func), *((tuple(x.shape), x.stride(), x.dtype) for x in _leaves((args, kwargs))))
-        if key not in self._scratch_of_own:
-            self._scratch_of_own[key] = self._scratch_inside(func, args, kwargs)
-        return after_results(self._scratch_of_own[key])
+        if key not in self._steps_of_own:
+            self._steps_of_own[key] = self._steps_inside(func, args, kwargs)
+        return self._steps_of_own[key]
 
-    def _scratch_inside(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-        """What an operator of ours allocates above its results, from running its body on fake tensors, too."""
+    def _steps_inside(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
+        """What an operator of ours allocates beside its results, from running its body on fake tensors, too."""
         inside = LiveBytes((args, kwargs), self._device)
+        given = len(inside.history)
         with torch.no_grad(), inside:
             results = OPDEFS[func._schema.name]._init_fn(*args, **kwargs)
-        above = inside.peak - inside.live
+        above, events = inside.peak - inside.live, inside.history[given:]
         del results
-        return above
+        one_result = sum(1 if size > 0 else -1 for _, size in events) == 1
+        return steps_of(shortened(events)) if one_result else after_results(above)
 
     def _begin(self, size: int) -> int:
         block = len(self.history)

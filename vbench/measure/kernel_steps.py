@@ -6,9 +6,10 @@ how much a kernel takes, but in how many pieces, and whether its results are mad
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 RESULTS = "results"
+MOST_EVENTS = 128  # of an operator that works in parts: by then a few of them are done, and those after are like them
 Steps = list[tuple[str, int]]  # a block and its bytes, less than 0 where it is given back; or the results, and 0
 
 
@@ -30,3 +31,26 @@ def highest_above(steps: Steps, results_bytes: int) -> int:
         live += results_bytes if block == RESULTS else size
         peak = max(peak, live)
     return peak - results_bytes
+
+
+def steps_of(events: Sequence[tuple[int, int]]) -> Steps:
+    """The steps of an operator from the blocks that began and ended in it; the one that stays is its result."""
+    ended = {block for block, size in events if size < 0}
+    return [(str(block), size) if block in ended else (RESULTS, 0) for block, size in events]
+
+
+def shortened(events: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The first of the blocks that began and ended, those that stay, and those alive at the highest point."""
+    alive: dict[int, int] = {}
+    live = peak = 0
+    highest: set[int] = set()
+    for block, size in events:
+        live += size
+        if size < 0:
+            del alive[block]
+        else:
+            alive[block] = size
+        if live > peak:
+            peak, highest = live, set(alive)
+    kept = {block for block, _ in events[:MOST_EVENTS]} | highest | set(alive)
+    return [(block, size) for block, size in events if block in kept]

@@ -9,11 +9,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vbench.cell import Cell
 from vbench.errors import AxisError
-from vbench.measure.footprint import Footprint, footprint, footprint_of_cell
-from vbench.measure.memory import allocated_peak, bytes_of
+from vbench.measure.footprint import Footprint, LiveBytes, footprint, footprint_of_cell
+from vbench.measure.kernel_steps import RESULTS, highest_above, shortened, steps_of
+from vbench.measure.memory import allocated_in_order, allocated_peak, bytes_of
 from vbench.measure.subject import build_network, input_shape
 from vbench.measure.training import adamw
 from vbench_models.layers.cache import in_parts
+from vbench_models.layers.scan import selective_scan
 
 JOINT = Cell(model="core:joint", frames=8, height=8, width=8, unit="tokens")
 N, DIM, HEADS, FLOAT = 8 * 8 * 8, 768, 12, 4
@@ -134,6 +136,44 @@ def test_parts_of_work_that_are_like_each_other_are_traced_once_and_counted_all(
     of_part = 10 * 1000 * FLOAT
     assert sum(size == of_part for _, size in predicted.history) == sums + results
     assert sum(size == -of_part for _, size in predicted.history) == sums + results
+
+
+def test_a_scan_takes_and_gives_back_its_pieces_one_by_one() -> None:
+    def operands() -> list[Tensor]:
+        return [torch.rand(shape) for shape in ((1, 768, 100), (1, 768, 100), (768, 16), (1, 16, 100), (1, 16, 100))]
+
+    with FakeTensorMode(), torch.no_grad():
+        given = operands()
+        live = LiveBytes(given)
+        before = len(live.history)
+        with live:
+            result = selective_scan(*given)
+        predicted = [size for _, size in live.history[before:]]
+    large = 16 * 1024  # a product's own scratch and scalars come between
+    given = operands()
+    with torch.no_grad():
+        *taken, end_of_result = [
+            size for size in allocated_in_order(lambda: selective_scan(*given)) if abs(size) > large
+        ]
+    assert [size for size in predicted if abs(size) > large] == taken
+    assert -end_of_result == result.untyped_storage().nbytes()
+    assert len(taken) > 2 * 10  # in three parts of the sequence
+
+
+def test_a_long_operator_is_cut_short_after_some_parts_but_not_at_its_highest_point() -> None:
+    result, buffer, late = (0, 700), (1, 5000), 900
+    parts = [(2 + part, 10 + (60 if part == late else 0)) for part in range(1000)]
+    events = [
+        result,
+        buffer,
+        *(event for block, size in parts for event in ((block, size), (block, -size))),
+        (1, -5000),
+    ]
+    steps = steps_of(shortened(events))
+    assert highest_above(steps, 700) == 5000 + 70
+    assert sum(size for _, size in steps) == 0
+    assert steps[0] == (RESULTS, 0)
+    assert 2 * 10 < len(steps) < 200
 
 
 def test_joint_attention_moves_its_queries_keys_values_and_result_once() -> None:

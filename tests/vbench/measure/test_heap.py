@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
+from vbench.cell import Cell
 from vbench.measure.cuda_blocks import CachingAllocator, reserved_peak_bytes
+from vbench.measure.footprint import footprint_of_cell
 from vbench.measure.heap import heap_peak_bytes, parted
 
 MIB = 2**20
@@ -86,6 +88,17 @@ def test_blocks_that_outlast_a_forward_are_there_when_the_next_one_peaks() -> No
     forward = [(0, activation), (0, -activation), (1, cast), (1, -cast)]
     assert heap_peak_bytes(forward) == pytest.approx(activation, rel=0.001)
     assert heap_peak_bytes(forward, {1}) == pytest.approx(activation + cast, rel=0.001)
+
+
+def test_the_answer_does_not_depend_on_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = Cell(model="core:pooling", frames=32, height=14, width=14, unit="tokens", kernel="math")
+    events = footprint_of_cell(cell).history
+
+    def asked_with(length: int) -> int:
+        monkeypatch.setenv("VBENCH_TEST_OF_LENGTH", "x" * length)
+        return heap_peak_bytes(events)
+
+    assert len({asked_with(length) for length in (0, 100, 1000, 5000)}) == 1
 
 
 def test_a_history_parts_into_what_stays_and_what_comes_and_goes() -> None:
