@@ -33,7 +33,8 @@ AGREE, MORE = 1.1, 3  # where the largest draw is more than so much the least, s
 MOST_STEPS_DRAWN = 200_000  # and no more steps than these
 SCRIPT = Path(__file__).with_name("heap_replay.py")
 PATIENCE_S = 60.0
-ALLOCATOR_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES")
+# What the names of variables begin with that choose an allocator or tell it what to do.
+ALLOCATOR_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_", "TCMALLOC_", "MIMALLOC_")
 
 
 def heap_peak_bytes(history: Sequence[Block], outlasting: Collection[int] = ()) -> int:
@@ -53,10 +54,11 @@ def heap_peak_bytes(history: Sequence[Block], outlasting: Collection[int] = ()) 
 
 
 def _drawn(question: dict[str, object], draws: int) -> list[int]:
-    command, known = [sys.executable, "-I", "-S", str(SCRIPT)], os.environ
+    command = [sys.executable, "-I", "-S", str(SCRIPT)]
+    settings = {name: value for name, value in os.environ.items() if name.startswith(ALLOCATOR_VARIABLES)}
     answer = subprocess.run(
         command, input=json.dumps(question | {"draws": draws}), capture_output=True, text=True, check=True,
-        timeout=PATIENCE_S, env={name: known[name] for name in ALLOCATOR_VARIABLES if name in known},
+        timeout=PATIENCE_S, env=settings,
     )  # fmt: skip
     return [int(peak) for peak in answer.stdout.split()]
 

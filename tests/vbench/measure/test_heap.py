@@ -101,6 +101,12 @@ def test_the_answer_does_not_depend_on_who_asks(monkeypatch: pytest.MonkeyPatch)
     assert len({asked_with(length) for length in (0, 100, 1000, 5000)}) == 1
 
 
+def test_an_allocator_that_is_told_to_map_every_block_by_itself_keeps_no_holes(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [(0, 8 * MIB), (1, 10_000), (0, -8 * MIB), (2, 9 * MIB), (2, -9 * MIB), (1, -10_000)]
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", str(MIB))  # mallopt(3): set, it no longer grows with what is freed
+    assert live_peak(events) <= heap_peak_bytes(events) < 10 * MIB
+
+
 def test_a_history_parts_into_what_stays_and_what_comes_and_goes() -> None:
     assert parted([(0, 8), (1, 4), (2, 2), (1, -4)]) == ([8, 2], [(1, 4), (1, -4)])
 
