@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.page import page
 from benchmarks.rows import add
 from vbench.cell import Cell
 from vbench.measure.fit import Fit, fit
@@ -38,6 +39,11 @@ PAIRS = (  # model, memory, height and width: forwards of seconds, architectures
     ("xvit_b_8", "900MiB", 224),
 )
 
+TITLE = "Ten answers of `vbench fit`, run"
+CONVENTION = (
+    "Process peaks (VmHWM) in MiB, frames of one clip, seconds of search; a process that is too long is ended where it "
+    "passes the memory."
+)
 AMPLE = 1.25
 
 
@@ -137,7 +143,7 @@ def main() -> None:
             add(path, row)
             print(row, flush=True)
     text = report(pd.read_csv(path))
-    (arguments.out / "fit.md").write_text(text)
+    (arguments.out / "fit.md").write_text(page(TITLE, CONVENTION, text), encoding="utf-8")
     print(text)
 
 

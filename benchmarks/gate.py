@@ -35,11 +35,11 @@ from typing import Any
 import pandas as pd
 from scipy.stats import binomtest
 
+from benchmarks.page import page
 from benchmarks.steps import FRAMES, HEIGHT, WIDTH
 from vbench.analysis.sequential import LOOKS, bounds, ratio_of, undisturbed
 from vbench.cell import Cell
 from vbench.comparing import Comparison, compare_cells
-from vbench.measure.environment import environment
 from vbench.measure.pairs import Pairs
 from vbench.measure.turns import Side
 from vbench.stats import median
@@ -51,7 +51,7 @@ TITLE = {
     "gate": "How often `vbench compare` is wrong, and how often it finds a slow-down, beside a neighbour",
     "truth": "The slow-downs that the trials of `vbench compare` are about",
 }
-ORIGIN = {
+CONVENTION = {
     "gate": "Trials and verdicts are counts, with 95 % intervals by Clopper and Pearson in percent; ratios are B / A "
     "on the clock of the processor, those of pytest on the wall's, where more than 1.05 is called slower. Every trial "
     "is in trials.csv; python -m benchmarks.gate resumes it.",
@@ -239,9 +239,7 @@ def main() -> int:
     name = "truth" if is_truth else "gate"
     text = found.to_markdown(index=False) if is_truth else found.set_index("part").T.to_markdown()
     found.to_csv(asked.out / f"{name}.csv", index=False)
-    here = environment(threads=1)
-    origin = f"{here.hardware}, {here.cores} cores, torch {here.torch}. {ORIGIN[name]}"
-    (asked.out / f"{name}.md").write_text(f"# {TITLE[name]}\n\n{origin}\n\n{text}\n", encoding="utf-8")
+    (asked.out / f"{name}.md").write_text(page(TITLE[name], CONVENTION[name], text), encoding="utf-8")
     print(text)
     return 0 if is_truth or bool(found["holds"].all()) else 1
 

@@ -26,6 +26,7 @@ from tabulate import tabulate
 
 from benchmarks import crashes
 from benchmarks.crashes import CORRUPTIONS, FOREIGN, Place, end, victim_of
+from benchmarks.page import page
 from vbench.results import Record
 from vbench.store import COUNTS, ENVIRONMENTS, JOURNAL, RECORDS
 
@@ -36,6 +37,10 @@ LONG = (
 SHORT = ("--models", "core:space,core:axial", "--grids", "1x2x2,2x2x2", "--processes", "1")
 SIGNALS = {"Ctrl-C": signal.SIGINT, "polite kill": signal.SIGTERM, "hang-up": signal.SIGHUP}
 VICTIMS = ("parent", "worker", "forkserver")
+TITLE = "What befell sweeps, and what came of it"
+CONVENTION = (
+    "A line a misfortune; what is wrong afterwards (records lost, doubled, missing, a traceback, an orphan) is named."
+)
 LONGEST_S = 45.0  # before a kill; a sweep that is over by then was not hit
 
 Row = dict[str, str]
@@ -129,7 +134,9 @@ def damaged(root: Path) -> Iterator[Row]:
 def write(rows: list[Row], out: Path) -> None:
     """The table as Markdown and CSV."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "kills.md").write_text(tabulate(rows, headers="keys", tablefmt="github") + "\n", encoding="utf-8")
+    (out / "kills.md").write_text(
+        page(TITLE, CONVENTION, tabulate(rows, headers="keys", tablefmt="github")), encoding="utf-8"
+    )
     with (out / "kills.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()

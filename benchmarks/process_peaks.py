@@ -22,6 +22,7 @@ from statistics import median_low
 
 import pandas as pd
 
+from benchmarks.page import page
 from benchmarks.rows import add
 from vbench.cell import Cell
 from vbench.errors import VbenchError
@@ -38,6 +39,8 @@ from vbench.report.scatter import draw_scatter
 PRESETS = Path(__file__).parents[1] / "vbench" / "presets"
 LEAST_BYTES = 256 * 10**6
 LARGEST_SHARE = 0.5  # of the free memory
+TITLE = "Process peaks, predicted against the median of three processes"
+CONVENTION = "VmHWM in bytes, multiply-adds (MACs) of one forward; errors are predicted / observed - 1."
 RUNS = 3  # processes of a cell
 
 
@@ -149,7 +152,9 @@ def main() -> None:
     table = judged(pd.read_csv(path))
     print(verdict(table))
     text = table.drop(columns=["model", "device"]).to_markdown(index=False, floatfmt=".4g")
-    (arguments.out / "process_peaks.md").write_text(f"{verdict(table)}\n\n{text}\n")
+    (arguments.out / "process_peaks.md").write_text(
+        page(TITLE, CONVENTION, f"{verdict(table)}\n\n{text}"), encoding="utf-8"
+    )
     plot = process_peaks_plot(table)
     if plot is not None:
         draw_scatter(plot, arguments.out / "process_peaks")
