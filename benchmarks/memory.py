@@ -8,8 +8,9 @@ observed (all that torch's CPU allocator handed out and that was alive at once, 
 from a run before that one, the process's peak (VmHWM) with its floor, what was resident before the model was built.
 Rows that are in `memory.jsonl` are not made again, so that an interrupted study goes on; a row that is predicted not to
 fit, or whose process died, says why. The models are those of the preset `quick` at their default clips and at the clips
-that it measures; `--large` adds five of the largest that fit in 24 GB, at their default clips, in inference and
-training. `--tensors-only` leaves out the run for the process's peak, a third of the time.
+that it measures; `--large` adds five of the largest, at their default clips, in inference and training, and shorter
+clips of those whose training does not fit in 24 GB at these. `--tensors-only` leaves out the run for the process's
+peak, a third of the time.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from vbench.measure.training import TrainingStep
 
 QUICK = Path(__file__).parent.parent / "vbench" / "presets" / "quick.toml"
 LARGE = ("vivit_l_16x2", "video_swin_l", "mvitv2_l_40x3", "timesformer_l", "mtv_b")
+SHORTER = {"vivit_l_16x2": (16, 224), "mvitv2_l_40x3": (16, 224), "timesformer_l": (48, 224)}  # frames, height = width
 FLOOR_BYTES = 600 * 2**20  # of a process beside its tensors, when it is asked whether a row fits
 FITTING_FRACTION = 0.9  # of the memory that is available
 KEY = ["model", "frames", "height", "width", "batch", "mode", "kernel", "bias", "threads"]
@@ -102,7 +104,12 @@ def study(models: Sequence[str], clips: str, *, large: bool) -> list[Cell]:
     names = matching_names(models, {plan.cell.model for plan in plans} | set(LARGE))
     cells = [plan.cell for plan in plans if not plan.count_only and not plan.excluded] if clips == "quick" else []
     cells += [default_cell(name) for name in dict.fromkeys(plan.cell.model for plan in plans)]
-    cells += [default_cell(name) for name in LARGE if large]
+    if large:
+        cells += [default_cell(name) for name in LARGE]
+        cells += [
+            replace(default_cell(name), frames=frames, height=side, width=side)
+            for name, (frames, side) in SHORTER.items()
+        ]
     return [cell for cell in dict.fromkeys(cells) if cell.model in names]
 
 
