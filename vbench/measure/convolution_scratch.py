@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from vbench.measure.kernel_steps import RESULTS, Steps, highest_above, within
+from vbench.measure.pointwise_sums import Pointwise
 
 BLOCK = 16  # channels, in AVX-512
-FLOAT_BYTES, ALIGNMENT = 4, 128
 PLAIN_CHANNELS = 3  # an input of no more is not put into blocks
 WIDEST_KERNEL = 14  # for which oneDNN generates a gradient of weights with plain inputs; wider ones go through columns
 
@@ -48,9 +48,10 @@ class _Geometry(NamedTuple):
 
     @property
     def sums(self) -> int:
-        """The result of one clip in fp32 for each thread, and what aligns it."""
-        places = self.y_blocked // self.itemsize // self.y[0]
-        return torch.get_num_threads() * places * FLOAT_BYTES + ALIGNMENT
+        """What threads have for sums in fp32, where a kernel of one place is applied to bf16."""
+        clips, outputs, *extents = self.y
+        threads = torch.get_num_threads()
+        return Pointwise(_blocked(self.x[1]), _blocked(outputs), clips, tuple(extents), threads).sums_bytes
 
     @property
     def weight_blocked(self) -> int:
@@ -101,8 +102,7 @@ def convolution_steps(  # noqa: PLR0917 - the operator's schema
 
     oneDNN's copies are blocks of their own: those of input and weights are gone when torch makes the result, that in
     blocked layout is there until then; over several groups in space and time it is copied once more between the two.
-    In bf16 a kernel of one place has room for the sums of all places in fp32, for each thread
-    (cpu/x64/jit_avx512_core_bf16_1x1_convolution.hpp, `key_conv_store_wsp`).
+    In bf16 a kernel of one place has room for sums in fp32 (`pointwise_sums`).
     """
     backend, channels_last = _way(
         x, weight, bias, stride, padding, dilation, transposed, output_padding, groups, bias_sizes=None
@@ -120,7 +120,8 @@ def convolution_steps(  # noqa: PLR0917 - the operator's schema
         return within(copies, [(RESULTS, 0)])
     if channels_last:
         return within(copies, [(RESULTS, 0), *within({"weights": sizes.weight_blocked}, [])])
-    sums = sizes.sums if prod((*weight.shape[2:], *stride)) == 1 and x.dtype == torch.bfloat16 else 0
+    is_pointwise = groups == 1 and prod((*weight.shape[2:], *stride)) == 1
+    sums = sizes.sums if is_pointwise and x.dtype == torch.bfloat16 else 0
     operands = {"sums": sums, "input": sizes.x_blocked, "weights": sizes.weight_blocked}
     computing = within(operands, [("result", sizes.y_blocked)])
     again = {"plain result": sizes.y_bytes} if groups > 1 and weight.ndim == 5 else {}

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vbench.measure.footprint import threads
 from vbench.measure.kernel_steps import RESULTS
 from vbench.measure.memory import allocated_in_order, allocated_peak, bytes_of
 from vbench.measure.scratch import SCRATCH, kernel_steps, scratch_bytes
@@ -79,6 +80,15 @@ CASES = {
     ),
     "oneDNN, in bf16, one place, images": (
         aten.convolution.default, halved(noise(2, 256, 14, 14), noise(72, 256, 1, 1), [1, 1], [0, 0]),
+    ),
+    "oneDNN, in bf16, one place, channels shared among threads": (
+        aten.convolution.default, halved(noise(1, 256, 8, 7, 7), noise(1024, 256, 1, 1, 1), ONES, ZEROS),
+    ),
+    "oneDNN, in bf16, one place, weights larger than a cache": (
+        aten.convolution.default, halved(noise(1, 1024, 1, 7, 7), noise(512, 1024, 1, 1, 1), ONES, ZEROS),
+    ),
+    "oneDNN, in bf16, one place, as many clips as threads": (
+        aten.convolution.default, halved(noise(4, 128, 3, 14, 14), noise(512, 128, 1, 1, 1), ONES, ZEROS),
     ),
     "oneDNN, in bf16, every second place": (
         aten.convolution.default, halved(noise(1, 64, 8, 28, 28), noise(256, 64, 1, 1, 1), [1, 2, 2], ZEROS),
@@ -188,12 +198,16 @@ def test_the_highest_point_of_an_operator_is_its_results_and_its_scratch(case: s
 @pytest.mark.parametrize(
     "case", [case for case, (operator, _) in CASES.items() if "convolution.default" in str(operator)]
 )
-def test_a_convolution_takes_and_gives_back_the_blocks_of_its_steps_in_their_order(case: str) -> None:
+@pytest.mark.parametrize("thread_count", [1, 2, 3])
+def test_a_convolution_takes_and_gives_back_the_blocks_of_its_steps_in_their_order(
+    case: str, thread_count: int
+) -> None:
     operator, args = CASES[case]
     results = bytes_of(operator(*args))
-    expected = [results if block == RESULTS else size for block, size in kernel_steps(operator, args, {})]
-    large = 10_000  # biases, and what a kernel needs for itself in any case, are not among the steps
-    taken = [size for size in allocated_in_order(lambda: operator(*args)) if abs(size) > large]
+    large = 10_000 * thread_count  # biases, and what a kernel needs for each thread in any case, are not in the steps
+    with threads(thread_count):
+        expected = [results if block == RESULTS else size for block, size in kernel_steps(operator, args, {})]
+        taken = [size for size in allocated_in_order(lambda: operator(*args)) if abs(size) > large]
     assert taken == pytest.approx([*(size for size in expected if abs(size) > large), -results])
 
 
