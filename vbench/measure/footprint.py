@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch._library.custom_ops import OPDEFS
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -30,7 +29,7 @@ from vbench.measure.kernel_steps import RESULTS, Steps, after_results, shortened
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context
 from vbench.measure.quantised import spared_bytes
 from vbench.measure.scratch import kernel_steps
-from vbench.measure.stand_ins import AddedBias, FusedAttention
+from vbench.measure.stand_ins import AddedBias, FusedAttention, MathAttention
 from vbench.measure.subject import all_inputs, build_network, input_shape
 from vbench.measure.training import TrainingStep, check_trainable
 from vbench.measure.user_models import faults_in_one_line
@@ -109,7 +108,7 @@ def footprint(
         state = {name: _like(tensor, device, dtype) for name, tensor in _tensors(network)}
         inputs = all_inputs(network, torch.empty(shape, device=device, dtype=dtype))
         live, outlasting = LiveBytes((state, inputs), device, with_scratch=with_scratch), set[int]()
-        attention = sdpa_kernel([SDPBackend.MATH]) if kernel == "math" else FusedAttention()
+        attention = MathAttention() if kernel == "math" else FusedAttention()
         added = AddedBias() if bias else nullcontext()
         casts = kept_casts(device, state.values(), trains=mode == "train")
         with live, casts, attention, added, _like_parts_once(live):

@@ -2,7 +2,8 @@
 
 On fake tensors torch would decompose attention into the math kernel and show its n x n scores. The fused operators
 themselves can be called on them, with their autograd: they give the results, the log-sum-exp that the backward needs,
-and in the backward the gradients. An additive bias stays a tensor.
+and in the backward the gradients. An additive bias stays a tensor. The math kernel, where it is asked for or is all
+that there is, adds it to the scores in place, as it does with real tensors.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 ALIGNED_HEAD = 8  # numbers, to a multiple of which torch pads heads for the flash kernel on CUDA
 LONGEST_HEAD = 256  # that the flash kernel on CUDA takes (transformers/cuda/sdp_utils.cpp)
@@ -41,11 +44,41 @@ class FusedAttention(TorchFunctionMode):
             query, key, value, mask = _as_autocast(query, key, value, mask)
             return _on_cuda(query, key, value, mask, options)
         if dropout or not takes_flash(query, key, value, mask):
-            return func(*args, **kwargs)
+            with BiasesInPlace():
+                return func(*args, **kwargs)
         query, key, value, mask = _as_autocast(query, key, value, mask)
         return aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, dropout, is_causal, attn_mask=_additive(mask, query), scale=kwargs.get("scale")
         )[0]
+
+
+class MathAttention(TorchFunctionMode):
+    """Calls the math kernel for scaled dot-product attention."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Restrict scaled dot-product attention; run everything else."""
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        with sdpa_kernel([SDPBackend.MATH]), BiasesInPlace():
+            return func(*args, **(kwargs or {}))
+
+
+class BiasesInPlace(TorchDispatchMode):
+    """Sums take the place of their first operand, unless gradients are kept.
+
+    The math kernel adds a bias in place, but not where an operand is of a subclass, as fake tensors are
+    (transformers/attention.cpp, `_scaled_dot_product_attention_math`). There is no other sum in it.
+    """
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Replace sums; run everything else."""
+        if func is aten.add.Tensor and not torch.is_grad_enabled():
+            func = aten.add_.Tensor
+        return func(*args, **(kwargs or {}))
 
 
 class AddedBias(TorchFunctionMode):

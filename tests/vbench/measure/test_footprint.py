@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vbench.cell import Cell
 from vbench.errors import AxisError
@@ -136,6 +138,23 @@ def test_parts_of_work_that_are_like_each_other_are_traced_once_and_counted_all(
     of_part = 10 * 1000 * FLOAT
     assert sum(size == of_part for _, size in predicted.history) == sums + results
     assert sum(size == -of_part for _, size in predicted.history) == sums + results
+
+
+def test_the_math_kernel_adds_a_bias_without_new_scores() -> None:
+    class Biased(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            bias = torch.zeros(x.shape[-2], x.shape[-2])
+            return F.scaled_dot_product_attention(x, x, x, bias)
+
+    shape, queries = torch.Size((1, 2, 300, 16)), 300
+    scores = 2 * queries * queries * FLOAT
+    predicted = footprint(Biased(), shape, kernel="math")
+    x = torch.randn(shape)
+    with sdpa_kernel([SDPBackend.MATH]), torch.no_grad():
+        observed = allocated_in_order(lambda: Biased()(x))
+    assert [size for _, size in predicted.history if abs(size) == scores] == [
+        size for size in observed if abs(size) == scores
+    ]
 
 
 def test_a_scan_takes_and_gives_back_its_pieces_one_by_one() -> None:

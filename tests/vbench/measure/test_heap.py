@@ -90,6 +90,16 @@ def test_blocks_that_outlast_a_forward_are_there_when_the_next_one_peaks() -> No
     assert heap_peak_bytes(forward, {1}) == pytest.approx(activation + cast, rel=0.001)
 
 
+def test_records_of_tensors_that_stay_split_no_hole_of_a_large_block() -> None:
+    """The casts are mapped by themselves; only their records lie in the heap, as the activation does."""
+    activation, cast, count = 8 * MIB, 40 * MIB, 10
+    casts = range(count)
+    forward = [event for n in casts for event in ((100 + n, activation), (100 + n, -activation), (n, cast))]
+    forward += [(n, -cast) for n in casts]
+    at_least = activation + count * cast
+    assert at_least <= heap_peak_bytes(forward, set(casts)) < at_least + 4 * activation
+
+
 def test_the_answer_does_not_depend_on_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     cell = Cell(model="core:pooling", frames=32, height=14, width=14, unit="tokens", kernel="math")
     events = footprint_of_cell(cell).history
