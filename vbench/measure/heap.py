@@ -10,8 +10,9 @@ predicted sequence of blocks. An allocator that was preloaded in its place (LD_P
 To torch's blocks the small ones are added that come between: the records of each tensor, and what the first forward
 leaves behind. Where such a block lies in a hole, the next large one does not fit any more, and the heap grows: whether
 it does is a matter of chance, so that the same forward differs by some tens of MiB from process to process. The answer
-is the median of some draws, of more where these differ much. All are made in the same environment, whose length, too,
-would move what the asking process's own heap leaves free.
+is the mean of some draws, of more where these differ much: they often lie about two values, between which a median of
+few would jump. All are made in the same environment, whose length, too, would move what the asking process's own heap
+leaves free.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from statistics import median_low
+from statistics import fmean
 
 Block = tuple[int, int]  # (block, bytes): it begins, or ends if less than 0
 
@@ -50,7 +51,7 @@ def heap_peak_bytes(history: Sequence[Block], outlasting: Collection[int] = ()) 
     peaks = _drawn(question, draws)
     if max(peaks) > AGREE * min(peaks) and MORE * draws * len(forward) <= MOST_STEPS_DRAWN:
         peaks = _drawn(question, MORE * draws)
-    return median_low(peaks)
+    return round(fmean(peaks))
 
 
 def _drawn(question: dict[str, object], draws: int) -> list[int]:
