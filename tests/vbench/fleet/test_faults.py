@@ -19,7 +19,7 @@ from vbench.results import Counts
 from vbench.store import Store
 
 GRIDS = ("1x2x2", "2x2x2", "3x2x2")
-SWEEP = ("--models", "core:space,core:axial", "--grids", ",".join(GRIDS), "--processes", "1", "--timeout", "2s")
+SWEEP = ("--models", "core:space,core:axial", "--grids", ",".join(GRIDS), "--processes", "1", "--timeout", "30s")
 SLOW = """
 import time
 from torch import nn
@@ -32,7 +32,7 @@ class Slow(nn.Linear):
 def build_pattern(grid, dim, num_heads):
     return Slow(dim, dim)
 """
-SLOW_SWEEP = ("--models", "slow:build_pattern", "--grids", ",".join(GRIDS), "--processes", "1", "--timeout", "3s")
+SLOW_SWEEP = ("--models", "slow:build_pattern", "--grids", ",".join(GRIDS), "--processes", "1", "--timeout", "8s")
 SLOW_CELLS = {f"slow:build_pattern/g{grid}/b1/fp32/infer/eager/fused/cpu" for grid in GRIDS}
 CELLS = {f"core:{name}/g{grid}/b1/fp32/infer/eager/fused/cpu" for name in ("space", "axial") for grid in GRIDS}
 
