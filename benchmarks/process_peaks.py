@@ -6,8 +6,8 @@ The models and clips are those of the presets quick, cpu and full, fp32 and bf16
 multiply-adds stay under --max-macs (300 G are about 10 s on two slow cores). They come in a shuffled order, the same on
 every run, so that a part of them stands for all. Each runs in three processes of its own, three forwards each, and the
 median of their VmHWM is held against floor + tensor peak + workspace; least and most stand beside it, since a heap's
-holes are a matter of chance. No coefficient is fitted; some of the 17 cells by which one choice was made
-(`vbench.measure.process_peak`) may be among these. Rows are kept in process_peaks.csv as they come, and the same
+holes are a matter of chance. No coefficient is fitted, but choices were made by some of these cells
+(`vbench.measure.process_peak`). Rows are kept in process_peaks.csv as they come, and the same
 command resumes; bars: median error 5 %, worst 15 %.
 """
 
