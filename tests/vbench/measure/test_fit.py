@@ -24,7 +24,7 @@ XVIT = Cell(model="xvit_b_8", frames=4, height=64, width=64)
 
 @pytest.fixture(scope="module")
 def answer():
-    return fit("xvit_b_8", "700MiB", height=64, width=64, patience_s=300)
+    return fit("xvit_b_8", "750MiB", height=64, width=64, patience_s=300)
 
 
 def predicted(answer, frames: int) -> ProcessPeak:
