@@ -12,7 +12,7 @@ leaves behind. Where such a block lies in a hole, the next large one does not fi
 it does is a matter of chance, so that the same forward differs by some tens of MiB from process to process. The answer
 is the mean of some draws, of more where these differ much: they often lie about two values, between which a median of
 few would jump. All are made in the same environment, whose length, too, would move what the asking process's own heap
-leaves free.
+leaves free; the length of the tool's own path still does, by up to 40 MB in networks whose draws differ much.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from math import prod
 
 BLOCK = 16  # channels
 FLOAT_BYTES, ALIGNMENT = 4, 128
-FEW_LINES = 14
+FEW_LINES = 14  # rows of the result, over all its frames; fewer are not looked at but as places
 MOST_THREADS_WEIGHED = 28  # more are divided without looking at costs
 CALCULATION, SHARED_TRAFFIC = 0.01, 1.3  # costs beside reading a number once where no other thread reads it
 SMALL_INPUT = 4096  # numbers
-WEIGHTS_IN_CACHE = 2**19  # bf16 numbers in the 1 MiB of a core's second cache
+WEIGHTS_IN_CACHE = 2**19  # bf16 numbers in a core's second cache; oneDNN asks the processor, 1 MiB is that of EPYC
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Pointwise:
 
     @property
     def _working_threads(self) -> int:
-        """As many as there are, but for a small input that has less parts."""
+        """As many as there are, but for a small input that has fewer parts."""
         blocks, numbers = self.outputs // BLOCK, self.clips * self._places * self.inputs
         if numbers < SMALL_INPUT and self._parts * blocks < self.threads:
             return max(self._parts, blocks)
@@ -86,6 +86,7 @@ class Pointwise:
 
     @property
     def _cheapest(self) -> int:
+        """The number of groups whose busiest thread has least to do, or that leaves fewest threads idle."""
         if self.clips < self.threads <= MOST_THREADS_WEIGHED and self.outputs // BLOCK * self._parts > self.threads:
             choices = range(1, self.threads + 1)
             return min(reversed(choices) if self.outputs > self.clips * self._places else choices, key=self._cost)
