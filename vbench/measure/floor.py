@@ -3,39 +3,45 @@
 Measured, once for a torch version, a machine and a number of threads, in a fresh process that runs one small product of
 each kind: that maps the libraries' code, makes MKL set its packing buffers aside for every thread, lets oneDNN compile
 kernels, and starts the threads. Run as a module it prints the floor of a process that holds the modules of one network
-without their parameters, built on the CPU: what its code imports there belongs to the floor. Where that brings
-operators of its own, written in Python (scans, long convolutions), torch imports its compiler at their first call, some
-70 MB.
+without their parameters, built on the CPU: what its code imports there belongs to the floor, and convolutions, some
+10 MB, only where it has modules that convolve. Where it brings operators of its own, written in Python (scans, long
+convolutions), torch imports its compiler at their first call, some 70 MB.
 
     python -m vbench.measure.floor DEVICE THREADS MODEL
 """
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from vbench.errors import VbenchError
 from vbench.measure.memory import status_bytes
 from vbench.units import seconds
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 WIDTH = 1024  # of the products: MKL's packing buffers do not grow beyond it
 PATIENCE_S = 120.0  # no network of the catalog takes ten seconds
 
 
-def floor_here(device: str = "cpu") -> int:
+def floor_here(device: str = "cpu", *, convolves: bool = True) -> int:
     """Bytes that this process occupies, on a CPU or of a CUDA device's memory, once every kind of kernel has run.
 
-    On CUDA that is the context: what is in use on the device beyond what torch's allocator holds free, which leaves in
-    the workspaces of cuBLAS. It was written without such a device at hand, and takes other processes on it for its own.
+    What the C library's heap holds free is given back before: a network would use it again. On CUDA the answer is the
+    context: what is in use on the device beyond what torch's allocator holds free, which leaves in the workspaces of
+    cuBLAS. It was written without such a device at hand, and takes other processes on it for its own.
     """
     import torch
 
     with torch.inference_mode():
-        _one_of_each(device)
+        _one_of_each(device, convolves=convolves)
     return _occupied(device)
 
 
@@ -43,6 +49,9 @@ def _occupied(device: str) -> int:
     import torch
 
     if device == "cpu":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):  # of glibc
+            libc.malloc_trim(0)
         return status_bytes("VmRSS")
     torch.cuda.synchronize()
     free, total = torch.cuda.mem_get_info()
@@ -75,7 +84,7 @@ def _answer_of(process: subprocess.Popen[str], model: str) -> int:
     return int(answer.splitlines()[-1])  # a user's network may print when it is built
 
 
-def _without_parameters(model: str) -> object:
+def _without_parameters(model: str) -> nn.Module:
     """The network of a model's default clip, its parameters gone, and the compiler where its operators import that."""
     from torch._library.custom_ops import OPDEFS
 
@@ -94,7 +103,7 @@ def _without_parameters(model: str) -> object:
     return network
 
 
-def _one_of_each(device: str) -> None:
+def _one_of_each(device: str, *, convolves: bool) -> None:
     import torch
     import torch.nn.functional as F
 
@@ -103,22 +112,30 @@ def _one_of_each(device: str) -> None:
         torch.bmm(batch, batch.mT)
         F.scaled_dot_product_attention(batch[None], batch[None], batch[None])
         F.softmax(F.gelu(F.layer_norm(F.linear(matrix, matrix, matrix[0]), (WIDTH,))), -1)
-        for dims, convolve, pool in ((2, F.conv2d, F.max_pool2d), (3, F.conv3d, F.max_pool3d)):
-            kernel, image = torch.randn(64, 32, *[3] * dims), torch.randn(1, 32, *[16] * dims)
-            pool(F.relu(F.batch_norm(convolve(image, kernel), torch.zeros(64), torch.ones(64))), 2)
+        if convolves:
+            _convolve(2, F.conv2d, F.max_pool2d)
+            _convolve(3, F.conv3d, F.max_pool3d)
+
+
+def _convolve(dimensions: int, convolution: Callable[..., Tensor], pooling: Callable[..., Tensor]) -> None:
+    import torch
+    import torch.nn.functional as F
+
+    kernel, image = torch.randn(64, 32, *[3] * dimensions), torch.randn(1, 32, *[16] * dimensions)
+    pooling(F.relu(F.batch_norm(convolution(image, kernel), torch.zeros(64), torch.ones(64))), 2)
 
 
 def main() -> None:
     """Print the floor of this process in bytes."""
     import torch
+    from torch.nn.modules.conv import _ConvNd
 
     device, threads, model = sys.argv[1:]
     if int(threads):
         torch.set_num_threads(int(threads))
-    floor_here(device)  # before large parameters are given back: malloc would keep what it frees from then on
     network = _without_parameters(model)
-    sys.stdout.write(f"{_occupied(device)}\n")
-    del network
+    floor = floor_here(device, convolves=any(isinstance(module, _ConvNd) for module in network.modules()))
+    sys.stdout.write(f"{floor}\n")
 
 
 if __name__ == "__main__":

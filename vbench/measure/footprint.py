@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves
 
 from vbench.cell import Cell
 from vbench.measure.absent_device import by_operators, kept_casts
+from vbench.measure.compiled_kernels import CONVOLUTION, CompiledKernels
 from vbench.measure.kernel_steps import RESULTS, Steps, after_results, shortened, steps_of
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context
 from vbench.measure.quantised import spared_bytes
@@ -51,6 +52,8 @@ class Footprint:
     op_bytes: int  # read and written by the operators, views left out
     history: tuple[tuple[int, int], ...] = ()  # (block, bytes): it begins, or ends where bytes are less than 0
     outlasting: frozenset[int] = frozenset()  # blocks that a forward leaves to the next: autocast's casts of parameters
+    compiling: frozenset[int] = frozenset()  # places in the history at which a CPU's convolution is compiled
+    compiled_bytes: int = 0  # what a CPU's compiled kernels keep in a process
 
 
 def footprint_of_cell(cell: Cell, *, bias: bool = False, tensors_only: bool = False) -> Footprint:
@@ -120,7 +123,12 @@ def footprint(
                     outlasting = live.blocks()
                 peak = live.peak
     return Footprint(
-        peak_bytes=peak, op_bytes=live.moved, history=tuple(live.history), outlasting=frozenset(outlasting)
+        peak_bytes=peak,
+        op_bytes=live.moved,
+        history=tuple(live.history),
+        outlasting=frozenset(outlasting),
+        compiling=frozenset(live.compiling),
+        compiled_bytes=live.kernels.kept_bytes,
     )
 
 
@@ -168,6 +176,8 @@ class LiveBytes(TorchDispatchMode):
         self._counts_scratch = with_scratch and device == "cpu"
         self.live = self.peak = self.moved = 0
         self.history: list[tuple[int, int]] = []  # (block, bytes): it begins, or ends where bytes are less than 0
+        self.compiling: set[int] = set()  # places in the history
+        self.kernels = CompiledKernels()
         self._device, self._rounded_to = device, ROUNDED_TO.get(device, 1)
         self._known: dict[int, weakref.finalize[Any, Any]] = {}
         self._steps_of_own: dict[object, Steps] = {}
@@ -180,9 +190,11 @@ class LiveBytes(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1  # AdamW asks how many steps there were; fake tensors have no values
-        out = func(*args, **kwargs)
+        out, begun = func(*args, **kwargs), len(self.history)
         self.follow(self._steps(func, args, kwargs) if self._counts_scratch else [(RESULTS, 0)], out)
         name = func._overloadpacket._qualified_op_name
+        if self._counts_scratch and self.kernels.compiles(func, args, kwargs) and name == CONVOLUTION:
+            self.compiling.update(range(begun, len(self.history)))
         if not (func.is_view or name in MOVE_NOTHING):
             written = out[0] if "dot_product" in str(func) else out  # a forward alone needs no log-sum-exp
             self.move((args, kwargs, written), reads_what_it_writes=name in SELECTING)

@@ -2,11 +2,12 @@
 
     python -I -S heap_replay.py < question.json
 
-with {"held": [bytes], "forward": [[block, bytes]], "forwards": 3, "stay": [block], "draws": 5} prints for each draw the
-most bytes that the heap and the mapped blocks occupy at once. Draws differ in the small blocks that come between: the
-records that torch keeps of each tensor, and what stays from the first forward on. It is a script of its own because the
-heap of the process that asks is not fresh. Blocks that are never written take addresses and no memory, so a question
-about 100 GiB costs none. See `vbench.measure.heap` for what follows from the answer.
+with {"held": [bytes], "forward": [[block, bytes]], "forwards": 3, "stay": [block], "compiling": [place in the forward],
+"draws": 8} prints for each draw the most bytes that the heap and the mapped blocks occupy at once. Draws differ in
+where the heap begins and in the small blocks that come between: the records that torch keeps of each tensor, and what
+stays from the first forward on. It is a script of its own because the heap of the process that asks is not fresh.
+Blocks that are never written take addresses and no memory, so a question about 100 GiB costs none. See
+`vbench.measure.heap` for what follows from the answer.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ LARGEST_THRESHOLD = 32 * 2**20  # glibc maps larger blocks by themselves, whatev
 # before its numbers, of itself and of its version after them; views have the latter two and one of what they view.
 STORAGE_RECORD, TENSOR_RECORDS, VIEW_RECORDS = 96, (176, 24), (176, 24, 312)
 VIEWS, VIEW_STEPS = 0.78, 10  # views that outlive their operator, of each storage; and for how many steps, in the mean
-STAYING = 0.02  # of the first forward's steps leave a block: buffers of MKL, kernels of oneDNN, entries of caches
-STAYING_BYTES = (600, 2000, 8000)
+# Of the first forward's steps such a share leaves a block: buffers of MKL, entries of caches. While a convolution is
+# compiled each does: oneDNN keeps some forty blocks of a kernel, most of which find room in small holes.
+LEAVING, LEAVING_WHILE_COMPILING = 0.02, 1.0
+LEFT_BYTES = (600, 2000, 8000)
+BEGINNINGS = (16, 2**16)  # bytes of a small block before all others
 
 
 class Heap:
@@ -38,17 +42,20 @@ class Heap:
         self._libc.malloc.argtypes, self._libc.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p
         self._libc.free.argtypes = (ctypes.c_void_p,)
         self._libc.sbrk.argtypes, self._libc.sbrk.restype = (ctypes.c_ssize_t,), ctypes.c_void_p
-        self._start = self._libc.sbrk(0)
         self._address = ctypes.c_void_p()
         self._blocks: dict[int, tuple[int | None, int]] = {}  # block: its address to free, its mapped bytes
+        self.start()
+
+    def start(self) -> None:
+        """Count from here on."""
+        self._start = self._libc.sbrk(0)
         self._mapped = self.peak = 0
 
     def litter(self, sizes: tuple[int, ...], count: int) -> None:
-        """Leave `count` small holes of each size, as in a heap that has been in use; what they take is not counted."""
+        """Leave `count` small holes of each size, as in a heap that has been in use."""
         for size in sizes:
             blocks = self.small(2 * count * (size,))
             self.free(blocks[::2])  # between others that stay, so that they do not grow together
-        self._start = self._libc.sbrk(0)
 
     def begin(self, block: int, size: int) -> None:
         """Hand out a block; one that is mapped in any case is only booked."""
@@ -89,15 +96,17 @@ class Tensors:
     """Blocks of tensors, with the records that torch keeps of them.
 
     Small blocks beside the records come and go by the hundred thousand in a forward, and leave small holes, in which
-    there is room for the records of as many tensors as are `expected`. Without such holes records would split the
-    large ones: of all that SlowFast R101 in bf16 was recorded to take from malloc, its tensors alone need 439 MB, with
-    their records 541 MB, and with everything else 452 MB again. It is not so everywhere: under SlowFast R50 in fp32
-    everything needs 535 MB, the tensors alone 385 MB.
+    there may be room for the records of as many tensors as are `expected`. Without such holes records split the large
+    ones. Both are seen: of all that SlowFast R101 in bf16 was recorded to take from malloc, its tensors alone need
+    439 MB, with their records 541 MB, and with everything else 452 MB again; under SlowFast R50 in fp32 everything
+    needs 535 MB, the tensors alone 385 MB.
     """
 
     def __init__(self, heap: Heap, chance: random.Random, expected: int) -> None:
         self._heap, self._chance = heap, chance
+        self._heap.small((chance.randrange(*BEGINNINGS),))
         self._heap.litter((STORAGE_RECORD, *VIEW_RECORDS), expected)
+        self._heap.start()
         self._records: dict[int, list[int]] = {}
         self._views: dict[int, list[int]] = {}  # the step at which it ends: records
         self._step = 0
@@ -116,32 +125,36 @@ class Tensors:
         self._heap.end(block)
         self._heap.free(self._records.pop(block))
 
-    def step(self, *, is_first_forward: bool) -> None:
-        """A block has begun or ended: views end by and by, and the first forward leaves something behind."""
+    def step(self, leaving: float) -> None:
+        """A block has begun or ended: views end by and by, and something may be left behind."""
         self._step += 1
         self._heap.free(self._views.pop(self._step, []))
-        if is_first_forward and self._chance.random() < STAYING:
-            self._heap.small((self._chance.choice(STAYING_BYTES),))
+        if self._chance.random() < leaving:
+            self._heap.small((self._chance.choice(LEFT_BYTES),))
 
 
-def replay(held: list[int], forward: list[tuple[int, int]], forwards: int, stay: list[int], seed: int) -> int:
+def replay(  # noqa: PLR0917 - the question's keys
+    held: list[int], forward: list[tuple[int, int]], forwards: int, stay: list[int], compiling: list[int], seed: int
+) -> int:
     """Bytes at the highest point of taking the `held` blocks and then running the forward some times.
 
-    Of the forward's blocks those that `stay` are taken by the first one and never given back.
+    Of the forward's blocks those that `stay` are taken by the first one and never given back. Half of the draws have
+    small holes for the tensors' records.
     """
-    heap, staying = Heap(), set(stay)
-    tensors = Tensors(heap, random.Random(seed), expected=len(held) + sum(size > 0 for _, size in forward))
+    heap, staying, slow = Heap(), set(stay), set(compiling)
+    tensors_expected = len(held) + sum(size > 0 for _, size in forward)
+    tensors = Tensors(heap, random.Random(seed), expected=tensors_expected if seed % 2 else 0)
     for index, size in enumerate(held):
         tensors.begin(-1 - index, size)
     for turn in range(forwards):
-        for block, size in forward:
+        for place, (block, size) in enumerate(forward):
             if block in staying and (turn or size < 0):
                 continue
             if size < 0:
                 tensors.end(block)
             else:
                 tensors.begin(block, size, is_viewed=True)
-            tensors.step(is_first_forward=turn == 0)
+            tensors.step(0.0 if turn else LEAVING_WHILE_COMPILING if place in slow else LEAVING)
     return heap.peak
 
 

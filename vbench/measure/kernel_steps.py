@@ -19,9 +19,9 @@ def within(kept: Mapping[str, int], inner: Steps) -> Steps:
     return [*taken, *inner, *((block, -size) for block, size in reversed(taken))]
 
 
-def after_results(size: int) -> Steps:
-    """One block, taken when the results are made already."""
-    return [(RESULTS, 0), ("scratch", size), ("scratch", -size)]
+def after_results(*sizes: int) -> Steps:
+    """Blocks that are taken when the results are made already, and given back together, the last one first."""
+    return [(RESULTS, 0), *within({f"scratch {n}": size for n, size in enumerate(sizes)}, [])]
 
 
 def highest_above(steps: Steps, results_bytes: int) -> int:

@@ -25,15 +25,21 @@ SMALL_RESULT = 128  # height and width together, up to which bilinear sampling w
 
 def scratch_bytes(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     """Bytes above the operator's results at its highest point, on a CPU with torch's present number of threads."""
+    return sum(scratch_pieces(operator, args, kwargs))
+
+
+def scratch_pieces(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+    """The blocks that these bytes are in, in the order in which they are taken."""
     model = SCRATCH.get(str(operator))
-    return model(*args, **kwargs) if model else 0
+    size = model(*args, **kwargs) if model else []
+    return size if isinstance(size, list) else [size]
 
 
 def kernel_steps(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
-    """The same in steps: in pieces for a convolution, whose pieces are large; in one after the results for all else."""
+    """The same in steps: a convolution's around its results, those of all else after them."""
     if str(operator) == "aten.convolution.default":
         return convolution_steps(*args, **kwargs)
-    return after_results(scratch_bytes(operator, args, kwargs))
+    return after_results(*scratch_pieces(operator, args, kwargs))
 
 
 def copied(*tensors: Tensor | None) -> int:
@@ -72,9 +78,9 @@ def of_softmax_backward(grad: Tensor, output: Tensor, *_: Any) -> int:
     return copied(grad, output)
 
 
-def of_safe_softmax(x: Tensor, dim: int, *_: Any) -> int:
+def of_safe_softmax(x: Tensor, dim: int, *_: Any) -> list[int]:
     """One byte for each score and for each row: is it minus infinity (SoftMax.cpp, `_safe_softmax`), and a zero."""
-    return copied(x) + x.numel() + x.numel() // x.shape[dim] + x.element_size()
+    return [copied(x), x.numel(), x.numel() // x.shape[dim], x.element_size()]
 
 
 def of_bilinear(x: Tensor, size: list[int] | None, *_: Any) -> int:
@@ -95,12 +101,12 @@ def queries_at_once(queries: int) -> int:
     return min(block, queries)
 
 
-def of_flash_attention(query: Tensor, key: Tensor, *_: Any, **__: Any) -> int:
+def of_flash_attention(query: Tensor, key: Tensor, *_: Any, **__: Any) -> list[int]:
     """For each thread a block of scores, two statistics and the sums of a block (cpu/FlashAttentionKernel.cpp)."""
     rows, columns = queries_at_once(query.shape[2]), min(KEYS_AT_ONCE, key.shape[2])
     accumulated = rows * (columns + 2 + query.shape[3]) * FLOAT_BYTES
     reduced = rows * columns * query.element_size() if query.element_size() < FLOAT_BYTES else 0
-    return torch.get_num_threads() * (accumulated + reduced)
+    return [torch.get_num_threads() * accumulated, torch.get_num_threads() * reduced]
 
 
 def of_flash_attention_backward(grad: Tensor, query: Tensor, key: Tensor, *_: Any, **__: Any) -> int:
@@ -111,7 +117,7 @@ def of_flash_attention_backward(grad: Tensor, query: Tensor, key: Tensor, *_: An
     return copied(grad.transpose(1, 2)) + torch.get_num_threads() * ((values + rows) * FLOAT_BYTES + reduced)
 
 
-SCRATCH: dict[str, Callable[..., int]] = {
+SCRATCH: dict[str, Callable[..., int | list[int]]] = {  # in one block, or in several that are there at once
     "aten.convolution.default": of_convolution,
     "aten.convolution_backward.default": of_convolution_backward,
     "aten.native_layer_norm.default": of_layer_norm,

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vbench.errors import VbenchError
 from vbench.measure import floor
-from vbench.measure.floor import floor_beside
+from vbench.measure.floor import floor_beside, floor_here
 from vbench.measure.untouched import LARGE, forget_parameters, untouched
 
 BUILDING = """
@@ -63,6 +64,48 @@ def test_a_process_that_dies_or_has_no_end_is_one_line_and_gone(
     monkeypatch.setattr(floor, "PATIENCE_S", 0.1)
     with floor_beside(f"{file}:build") as asked, pytest.raises(VbenchError, match="build has no end: none in 100 ms"):
         asked()
+
+
+class Names(TorchDispatchMode):
+    """The operators that were called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func._overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("convolves", [False, True])
+def test_kernels_of_convolutions_belong_to_the_floor_of_a_network_that_convolves(*, convolves: bool) -> None:
+    with Names() as called:
+        floor_here(convolves=convolves)
+    assert {"bmm", "softmax"} <= called.names
+    assert any(name.startswith("conv") for name in called.names) is convolves
+
+
+FREED = """
+import ctypes
+from vbench.measure.floor import _occupied
+libc = ctypes.CDLL(None)
+libc.malloc.argtypes, libc.malloc.restype, libc.free.argtypes = (ctypes.c_size_t,), ctypes.c_void_p, (ctypes.c_void_p,)
+before, blocks = _occupied("cpu"), [libc.malloc(100_000) for _ in range(1000)]
+for block in blocks:
+    ctypes.memset(block, 1, 100_000)
+taken = _occupied("cpu")
+for block in blocks[:-1]:  # the last one keeps the heap from shrinking at its end
+    libc.free(block)
+print(taken - before, _occupied("cpu") - before)
+"""
+
+
+def test_what_the_heap_holds_free_is_no_part_of_the_floor() -> None:
+    answer = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    taken, left = map(int, answer.stdout.split())
+    assert taken == pytest.approx(100_000_000, rel=0.05)
+    assert left < 0.05 * taken
 
 
 def test_a_network_that_forgot_its_parameters_has_its_modules() -> None:
