@@ -17,6 +17,7 @@ import json
 import os
 import random
 import sys
+from typing import NamedTuple
 
 ALIGNMENT = 64  # of torch's CPU allocator (c10/core/impl/alloc_cpu.cpp)
 PAGE, HEADER = 4096, 16
@@ -26,11 +27,20 @@ LARGEST_THRESHOLD = 32 * 2**20  # glibc maps larger blocks by themselves, whatev
 # before its numbers, of itself and of its version after them; views have the latter two and one of what they view.
 STORAGE_RECORD, TENSOR_RECORDS, VIEW_RECORDS = 96, (176, 24), (176, 24, 312)
 VIEWS, VIEW_STEPS = 0.78, 10  # views that outlive their operator, of each storage; and for how many steps, in the mean
-# Of the first forward's steps such a share leaves a block: buffers of MKL, entries of caches. While a convolution is
-# compiled each does: oneDNN keeps some forty blocks of a kernel, most of which find room in small holes.
-LEAVING, LEAVING_WHILE_COMPILING = 0.02, 1.0
-LEFT_BYTES = (600, 2000, 8000)
 BEGINNINGS = (16, 2**16)  # bytes of a small block before all others
+
+
+class Leaving(NamedTuple):
+    """The first forward's steps, of which such a share leaves a block of one of these sizes."""
+
+    share: float
+    sizes: tuple[int, ...]
+
+
+USUAL = Leaving(0.02, (600, 2000, 8000))  # buffers of MKL, entries of caches
+# oneDNN keeps some forty blocks of a convolution that it compiles, most of which find room in small holes.
+COMPILING = Leaving(0.5, (24, 24, 48, 104, 104, 224, 500, 3000, 13_000))
+NOTHING = Leaving(0.0, (0,))
 
 
 class Heap:
@@ -125,12 +135,12 @@ class Tensors:
         self._heap.end(block)
         self._heap.free(self._records.pop(block))
 
-    def step(self, leaving: float) -> None:
+    def step(self, leaving: Leaving) -> None:
         """A block has begun or ended: views end by and by, and something may be left behind."""
         self._step += 1
         self._heap.free(self._views.pop(self._step, []))
-        if self._chance.random() < leaving:
-            self._heap.small((self._chance.choice(LEFT_BYTES),))
+        if self._chance.random() < leaving.share:
+            self._heap.small((self._chance.choice(leaving.sizes),))
 
 
 def replay(  # noqa: PLR0917 - the question's keys
@@ -154,7 +164,7 @@ def replay(  # noqa: PLR0917 - the question's keys
                 tensors.end(block)
             else:
                 tensors.begin(block, size, is_viewed=True)
-            tensors.step(0.0 if turn else LEAVING_WHILE_COMPILING if place in slow else LEAVING)
+            tensors.step(NOTHING if turn else COMPILING if place in slow else USUAL)
     return heap.peak
 
 
