@@ -96,9 +96,9 @@ def test_records_of_tensors_lie_in_small_holes_in_half_of_the_draws() -> None:
     """Blocks that are mapped by themselves: of their tensors only the records lie in the heap."""
     size, count = 40 * MIB, 5000
     mapped = size + 4096  # with its header
-    records = 112 + 192 + 32  # of 96, 176 and 24 bytes, with 8 of malloc's own, in multiples of 16
+    records = count * (112 + 192 + 32)  # of 96, 176 and 24 bytes, with 8 of malloc's own, in multiples of 16
     beside = heap_peak_bytes([(n, size) for n in range(count)]) - count * mapped
-    assert beside == pytest.approx(count * records / 2, rel=0.1)  # the heap grows by 132 KiB at a time
+    assert 0.9 * records / 2 < beside < 0.75 * records  # where there are holes, more than half lie in them
 
 
 def test_every_other_step_of_compiling_leaves_a_block_in_the_first_forward() -> None:
