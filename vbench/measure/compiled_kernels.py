@@ -36,20 +36,19 @@ class CompiledKernels:
         self._known: set[object] = set()
         self._kinds: set[Kept] = set()
 
-    def compiles(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether a kernel is compiled for this call, which is then known; a convolution's or a product's in bf16."""
-        name = func._overloadpacket._qualified_op_name
+    def compile_convolution(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Take in a call of any operator, and say whether a convolution is compiled for it."""
+        name: str = func._overloadpacket._qualified_op_name
         if name not in PRODUCTS and name != CONVOLUTION:
             return False
         leaves = tree_leaves((args, kwargs))
         key = (name, *((x.shape, x.stride(), x.dtype) if isinstance(x, Tensor) else x for x in leaves))
-        is_reduced = leaves[0].dtype == torch.bfloat16
-        if key in self._known or (name in PRODUCTS and not is_reduced):
+        if key in self._known:
             return False
         self._known.add(key)
-        if is_reduced:
+        if leaves[0].dtype == torch.bfloat16:
             self._keep(OF_CONVOLUTIONS if name == CONVOLUTION else OF_PRODUCTS)
-        return True
+        return name == CONVOLUTION
 
     def _keep(self, kind: Kept) -> None:
         if not torch.ops.mkldnn._is_mkldnn_bf16_supported():

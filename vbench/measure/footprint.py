@@ -25,7 +25,7 @@ from torch.utils._pytree import tree_leaves
 
 from vbench.cell import Cell
 from vbench.measure.absent_device import by_operators, kept_casts
-from vbench.measure.compiled_kernels import CONVOLUTION, CompiledKernels
+from vbench.measure.compiled_kernels import CompiledKernels
 from vbench.measure.kernel_steps import RESULTS, Steps, after_results, shortened, steps_of
 from vbench.measure.precision import PARAMETER_DTYPE, precision_context
 from vbench.measure.quantised import spared_bytes
@@ -193,7 +193,7 @@ class LiveBytes(TorchDispatchMode):
         out, begun = func(*args, **kwargs), len(self.history)
         self.follow(self._steps(func, args, kwargs) if self._counts_scratch else [(RESULTS, 0)], out)
         name = func._overloadpacket._qualified_op_name
-        if self._counts_scratch and self.kernels.compiles(func, args, kwargs) and name == CONVOLUTION:
+        if self._counts_scratch and self.kernels.compile_convolution(func, args, kwargs):
             self.compiling.update(range(begun, len(self.history)))
         if not (func.is_view or name in MOVE_NOTHING):
             written = out[0] if "dot_product" in str(func) else out  # a forward alone needs no log-sum-exp
