@@ -10,7 +10,7 @@ segments that are reserved and not full (`vbench.measure.cuda_blocks`; by the al
 
 No coefficient is fitted to the sizes. How often small blocks come between the others and stay (`heap_replay`) was
 chosen among some dozen ways, by what recordings of three networks' malloc showed and by what was left unexplained in
-70 cells; what compiled kernels weigh was measured by itself. On a CPU the peak is that of the first forwards of a
+82 cells; what compiled kernels weigh was measured by itself. On a CPU the peak is that of the first forwards of a
 process that holds one network, with glibc's allocator as it is by default: a user's process has that, too, so that no
 setting of malloc is changed where we measure, though M_MMAP_THRESHOLD would make the heap easier to predict.
 """
@@ -24,8 +24,8 @@ from vbench.measure.cuda_blocks import reserved_peak_bytes
 from vbench.measure.footprint import Footprint, footprint_of_cell
 from vbench.measure.heap import heap_peak_bytes, parted
 
-# How far processes lay from their prediction, in 56 of 57 cells of `benchmarks.process_peaks` all three: where a heap's
-# holes lie is chance, and a floor is another process's.
+# Further than any process lay from its prediction in 83 cells of `benchmarks.process_peaks`: where a heap's holes lie
+# is chance, and a floor is another process's.
 ROOM_OF_TRANSIENT, ROOM_OF_FLOOR = 0.4, 0.06
 
 
