@@ -28,9 +28,9 @@ from statistics import fmean
 Block = tuple[int, int]  # (block, bytes): it begins, or ends if less than 0
 
 FORWARDS = 3  # the first one differs, and the heap is the same after each later one
-DRAWS, FEWEST_DRAWS = 8, 4  # even: every other one has small holes for records
+DRAWS, FEWEST_DRAWS = 6, 4  # even: every other one has small holes for records
 STEPS_DRAWN = 50_000  # beginnings and ends of blocks, of all draws: long forwards are drawn less often
-AGREE, MOST_DRAWS = 1.1, 32  # where the largest draw is more than so much the least, so many are made,
+AGREE, MOST_DRAWS = 1.25, 16  # where the largest draw is more than so much the least, so many are made,
 MOST_STEPS_DRAWN = 200_000  # and no more steps than these
 SCRIPT = Path(__file__).with_name("heap_replay.py")
 PATIENCE_S = 60.0
